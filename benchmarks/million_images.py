@@ -250,7 +250,7 @@ def all_steps(options: argparse.Namespace, rows: int) -> dict[str, dict[str, Any
                 check=False,
             )
             if child.returncode:
-                raise SystemExit(f"{name} failed; give the same command again to continue there")
+                raise SystemExit(f"{name} failed; run the command again to continue there")
             after = disk(place / "cache")
             done[name] = {**json.loads(child.stdout.splitlines()[-1]), "disk": after - before}
             before = after

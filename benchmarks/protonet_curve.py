@@ -5,7 +5,7 @@
 
 Two objectives side by side, prototypical networks and classic pretraining, each against the same network untrained,
 on the same novel episodes. Expected: both beat the untrained network by a clear margin (paired interval above 5
-points). A killed run goes on where it was when --keep names the same folder.
+points). A killed run resumes when --keep names the same folder.
 """
 
 from __future__ import annotations

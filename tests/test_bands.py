@@ -50,12 +50,12 @@ def test_bands_are_read_back_from_json() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"low": (100.0,)}, "other lengths"),
+        ({"low": (100.0,)}, "inconsistent: each list needs 2 entries"),
         ({"high": (100.0, 51.0)}, "a band has no range"),
         ({"mean": (float("nan"), 0.5)}, "not finite"),
         ({"choice": replace(two().choice, indices=(9, 1))}, "not all among 4"),
         ({"choice": replace(two().choice, dtype="(2,,)f4")}, "which is no type of numbers"),
-        ({"choice": replace(two().choice, show=(0, 1, 2))}, "others are shown"),
+        ({"choice": replace(two().choice, show=(0, 1, 2))}, "the bands shown must be among them"),
     ],
 )
 def test_descriptions_that_cannot_be_are_refused(changed: dict[str, Any], said: str) -> None:

@@ -31,6 +31,11 @@ def test_every_piece_has_a_function_and_a_line_in_the_header() -> None:
     assert set(pieces()) <= set(functions) and sorted(described) == sorted(pieces())
 
 
+def test_a_warning_ends_the_building_of_the_site() -> None:
+    (line,) = (line for line in SCRIPT.splitlines() if "mkdocs build" in line)
+    assert " --strict " in line and " --quiet" not in line.split("#")[0]  # with it, mkdocs counts no warnings
+
+
 def run_by(workflow: str, minutes: int) -> set[str]:
     """Return the pieces that the jobs of a workflow run after an install, each job within so many minutes."""
     run = set()

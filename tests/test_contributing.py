@@ -53,9 +53,20 @@ def test_every_file_that_contributing_names_exists() -> None:
 def test_every_name_that_contributing_says_to_extend_is_in_its_file() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text[text.index("## How to add") : text.index("## Test")]
-    constants = set(re.findall(r"`(_?[A-Z]{3,}(?:_[A-Z]+)*)`", section)) - {"NAME"}
-    code = "\n".join(
-        path.read_text(encoding="utf-8") for place in ("src", "tests") for path in (ROOT / place).rglob("*.py")
-    )
-    assert {"SOLVERS", "METHODS", "EXPLAINERS"} <= constants
-    assert {name for name in constants if not re.search(rf"^{name}\b.*=", code, re.MULTILINE)} == set()
+    checked = set()
+    for step in re.split(r"\n\d\. ", section):
+        constants = set(re.findall(r"`(_?[A-Z]{3,}(?:_[A-Z]+)*)`", step)) - {"NAME"}
+        files = [file for file in re.findall(r"`([\w./]+\.py)`", step) if "NAME" not in file]
+        code = "\n".join(map(_source, files))
+        absent = {name for name in constants if not re.search(rf"^{name}\b.*=", code, re.MULTILINE)}
+        assert absent == set(), (absent, files)
+        checked |= constants
+    assert {"SOLVERS", "METHODS", "EXPLAINERS", "HEADS", "BUILDERS"} <= checked
+
+
+def _source(file: str) -> str:
+    """Return the text of a file that CONTRIBUTING.md names, by its path or, if that is the only one, by its name."""
+    named = [path for place in (ROOT, SOURCE) if (path := place / file).is_file()]
+    found = named or list(SOURCE.rglob(file))
+    assert len(found) == 1, file
+    return found[0].read_text(encoding="utf-8")

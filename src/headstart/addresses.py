@@ -9,7 +9,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 
 
 def is_address(text: str) -> bool:
-    """Say whether a text is an address such as https://host/a.jpg, and not a path (a drive of Windows is a path)."""
+    """Return whether a text is an address such as https://host/a.jpg, and not a path (a drive of Windows is a path)."""
     return bool(_ADDRESS.match(text.strip()))
 
 
@@ -23,7 +23,7 @@ def as_given(place: object) -> str:
 
 
 def is_local(place: object) -> bool:
-    """Say whether an address is that of a file on this computer, such as file:///folder/a.jpg."""
+    """Return whether an address is that of a file on this computer, such as file:///folder/a.jpg."""
     return is_address(str(place)) and str(place).strip().lower().startswith("file:")
 
 

@@ -129,10 +129,10 @@ class Study:
         source: a YAML file, or the same as a mapping; in a mapping, `data` or `data.source` may also be what
             `compare` takes as `data`.
         overrides: "key=value" settings that replace the file's.
-        smoke: apply the file's own `smoke` block: small data, a quick check that all of it runs.
+        smoke: apply the file's `smoke` block, a small and quick version of the study.
 
     Raises:
-        SpecError: the study says something that headstart does not understand.
+        SpecError: the study file is invalid; the message names the place.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Study:
         on: str | None = None,
         store: str | Path | None = None,
     ) -> Results:
-        """Run what is not done yet and return the results; the report is written too.
+        """Run what is not finished yet, write the report, and return the results.
 
         A run that fails, or whose published weights are unavailable, is in `Results.failed`; the others continue.
         With `strict`, unavailable weights or images are an error before anything is computed.

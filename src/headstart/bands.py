@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from headstart.errors import DataError, unknown_name
 
-Asked = str | Sequence[int | str]  # "all", or the indices from 0 and the names of bands
+BandsAsked = str | Sequence[int | str]  # "all", or the indices from 0 and the names of bands
 
 _TYPES = tuple(np.dtype(code).name for code in "?" + np.typecodes["AllInteger"] + np.typecodes["Float"])  # of numbers
 TOP = 255.0  # what the upper end of a band's range becomes
@@ -118,7 +118,10 @@ def bands_from(facts: Mapping[str, Any]) -> Bands:
     count = len(choice.indices)
     lists = (choice.names, low, high, mean, std, dark, bright)
     if not count or any(len(each) != count for each in lists) or not all(0 <= place < count for place in choice.show):
-        raise DataError(f"{count} bands are described with lists of other lengths, or others are shown")
+        raise DataError(
+            f"the description of the bands is inconsistent: each list needs {count} entries, and the bands shown must"
+            " be among them"
+        )
     if choice.dtype not in _TYPES:
         raise DataError(f"the bands are of {choice.dtype!r}, which is no type of numbers")
     if not all(0 <= index < choice.of for index in choice.indices):
@@ -130,7 +133,7 @@ def bands_from(facts: Mapping[str, Any]) -> Bands:
     return Bands(choice, low, high, mean, std, dark, bright)
 
 
-def choose_bands(asked: Asked, show: Asked | None, names: Sequence[str], dtype: str) -> BandChoice:
+def choose_bands(asked: BandsAsked, show: BandsAsked | None, names: Sequence[str], dtype: str) -> BandChoice:
     """Return the bands asked for.
 
     Args:
@@ -168,7 +171,7 @@ def options_of(choice: BandChoice | None) -> list[str]:
     return ["--bands", "all" if whole else bands, "--show", show]
 
 
-def check_show(bands: Asked | None, show: Asked | None) -> None:
+def check_show(bands: BandsAsked | None, show: BandsAsked | None) -> None:
     """Refuse bands to show where none are read.
 
     Raises:
@@ -178,7 +181,7 @@ def check_show(bands: Asked | None, show: Asked | None) -> None:
         raise DataError("show says how bands are shown, and none are read; give bands, too, such as all of them")
 
 
-def as_list(asked: Asked) -> list[int | str]:
+def as_list(asked: BandsAsked) -> list[int | str]:
     """Return bands that are asked for as a list; one name is one band."""
     return [asked] if isinstance(asked, str) else list(asked)
 

@@ -147,7 +147,7 @@ def forbidden_library(error: BaseException) -> str | None:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Say whether memory ran out, in the words of Python, PyTorch, oneDNN, the C++ library, the linker or Windows."""
+    """Return whether memory ran out, by the messages of Python, PyTorch, oneDNN, the C++ library, linker or Windows."""
     text = str(error)
     if isinstance(error, ImportError | OSError):
         unloaded = text.endswith((_UNMAPPED, "Cannot allocate memory")) and forbidden_library(error) is None

@@ -41,10 +41,10 @@ from headstart.models.pixels import pixels_backbone
 from headstart.storage.checksums import sha256_of
 from headstart.storage.opening import default_store_in_use
 from headstart.transfer.frozen.feature_index import features_of
-from headstart.transfer.heads.catalogue import check_options
+from headstart.transfer.heads.catalogue import HEADS, check_options
 from headstart.transfer.heads.fit import HeadJob, fit_heads
 
-HEADS = {"linear_probe": "logistic", **{k: k for k in ("logistic", "ridge", "prototypes", "knn", "sgd", "majority")}}
+_HEAD_OF = {"linear_probe": "logistic", **{kind: kind for kind in HEADS}}  # by the name of the strategy
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -59,7 +59,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         backbone: an architecture's name, or "pixels".
         weights: "imagenet", "none", or a local file.
         strategy: "linear_probe", "ridge", "prototypes", "knn", "sgd" or "majority".
-        penalty: of the head, where it has one; of several values the best on the validation part is used.
+        penalty: the head's penalty, if it has one; of several values, the best on the validation part is used.
         options: further settings of the head, such as {"k": [1, 5]}, as `head` of a study file takes them.
         validation: the share of the training images on which such choices are made and probabilities are
             calibrated; the head is then fitted again on all training images with the choice.
@@ -72,7 +72,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: the labels, sorted.
         backbone_: the frozen network.
-        licence_: of its weights, as far as it is known.
+        licence_: the licence of its weights, if it is known.
         head_: the fitted head.
         chosen_: the settings of the head that were best on the validation part.
         tried_: every configuration with its validation accuracy and log loss.
@@ -119,7 +119,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: an image cannot be decoded, or the labels cannot be used.
             SpecError: a setting that the head does not have.
         """
-        kind, options = choose("strategy", self.strategy, HEADS), self._options()
+        kind, options = choose("strategy", self.strategy, _HEAD_OF), self._options()
         check_options(kind, options)
         self.flattening_: Flattening | None = None
         if is_table(X):

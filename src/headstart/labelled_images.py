@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.audit import audit as auditing
 from headstart.audit.audit import Audit
-from headstart.bands import Asked
+from headstart.bands import BandsAsked
 from headstart.data.dataset import Dataset
 from headstart.data.overview import given_by, overview
 from headstart.errors import choose
@@ -44,21 +44,21 @@ def audit_images(
     backbone: str = "efficientnet_lite0",
     label: str | None = None,
     corrections: str | Path | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     device: str = "auto",
     listener: Listener | None = None,
 ) -> Audit:
-    """Say whether images and labels can be trusted: damaged files, copies, leaks, labels that look wrong.
+    """Audit images and labels for damaged files, duplicates, leaks and label errors.
 
     Args:
         data: what `compare` takes.
         others: datasets that should share no image with this one, such as the test images of a model.
         backbone: the pretrained network whose features find cut-outs and labels that look wrong.
-        label: which label, where the data have several.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
-        bands, show: "all" or which bands of each file are read, by index or name, and the three that people see; the
-            others are read in the same.
+        label: the label to use if the data have several.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
+        bands: which bands of each file are read: "all", or their indices or names; the same of the others.
+        show: the three bands that people see.
         device: "auto", "cpu", "cuda", "mps".
         listener: is told what the images are.
 
@@ -91,8 +91,8 @@ def evaluate_fewshot(
     backbone: str = "efficientnet_lite0",
     weights: str = "imagenet",
     label: str | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     ways: int = 5,
     shots: Sequence[int] = (1, 5),
     queries: int = 15,
@@ -102,14 +102,17 @@ def evaluate_fewshot(
     device: str = "auto",
     listener: Listener | None = None,
 ) -> FewShotResult:
-    """Say how well a few images of each class teach a new class, over many episodes drawn from labelled images.
+    """Evaluate few-shot classifiers over many episodes drawn from labelled images.
 
     Args:
         data: what `compare` takes.
-        backbone, weights: the frozen network.
-        label: which label, where the data have several.
-        bands, show: "all" or which bands of each file are read, by index or name, and the three that people see.
-        ways, queries: classes in an episode, and images of each that are classified.
+        backbone: the frozen network.
+        weights: "imagenet", "none" (random), another published name or a file.
+        label: the label to use if the data have several.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
+        ways: classes in an episode.
+        queries: images of each class that are classified.
         shots: labelled images of each class; each number has episodes of its own.
         episodes: how many for each number of shots; by default 10,000, or 5 where the network is tuned.
         methods: names of episodic classifiers, "finetune", or ["all"].

@@ -30,7 +30,7 @@ class Shown:
 
 
 def in_notebook() -> bool:
-    """Say whether this code runs in the kernel of a notebook, whose outputs can be drawn anew."""
+    """Return whether this code runs in the kernel of a notebook, whose outputs can be drawn anew."""
     ipython = sys.modules.get("IPython")  # there before this code, or this is no notebook
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 

@@ -118,7 +118,7 @@ class Ticker:
         return f"{rate:.1f}/s" if rate >= 1 else f"{duration(1 / rate)} each" if rate else ""
 
     def _left(self, now: float) -> str:
-        """Say how long the rest takes at the rate so far; nothing before anything is done, or when all is."""
+        """Return how long the rest takes at the rate so far, in words; "" before anything is done, or when all is."""
         if not 0 < self.done < self.total:
             return ""
         return f"{duration((now - self._started) / self.done * (self.total - self.done))} left"

@@ -51,8 +51,8 @@ def evaluate_models(
         models: a model file, a run folder or a study folder; several are compared with each other, paired over images.
         data: what `compare` takes.
         out: the folder that holds studies.
-        label: which label, where the data have several.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        label: the label to use if the data have several.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
         part: "all", or one part of a split that the data come with.
         metric: what models are compared by; by default that of the first model's study, or accuracy.
         baseline: the place in `models` of the one that the others are compared with, from 0.
@@ -84,7 +84,7 @@ def explain_images(
     target: str | None = None,
     seed: int = 0,
 ) -> Explained:
-    """Say which parts of images a model's answers rest on.
+    """Return maps of the image regions that support a model's predictions.
 
     Args:
         model: a model file, a run folder, a study folder (of an ensemble, its study's best network), or a classifier.
@@ -115,7 +115,7 @@ def explain_images(
 def measure_drift(
     model: str | Path, images: str | Path, out: str | Path = OUT, *, device: str = "auto", command: str = ""
 ) -> DriftReport:
-    """Say whether images without labels are like those that a model was checked on, and write the report.
+    """Measure how unlabelled images differ from those that a model was validated on, and write the report.
 
     Args:
         model: a model file, or the folder of a study.
@@ -169,16 +169,16 @@ def update_study(
     listener: Listener | None = None,
     command: str = "",
 ) -> Updated:
-    """Retrain a finished study's kept model with images that arrived since, and compare the two.
+    """Retrain a finished study's kept model with new images, and compare the two models.
 
     The images that the study was tested on stay test images; each new image gets a part by its group or its
-    content. The previous study is left as it is.
+    content. The previous study is not changed.
 
     Args:
         study: its folder.
         data: what `compare` takes: the new images, or all.
         out: the folder that holds studies.
-        label: which label, where the data have several.
+        label: the label to use if the data have several.
         refit: "all" trains the new study's saved model on every image, test images included; the comparison is of the
             tested models. By default as in the finished study.
         device: "auto", "cpu", "cuda", "mps".
@@ -211,7 +211,7 @@ def benchmark(
 
     Args:
         model: a model file, a run folder, a study folder (its kept model), or a classifier.
-        int8: measure eight bits too; needs the study's images.
+        int8: also measure the int8 forms; needs the study's images.
         images: use the pictures of this folder, instead of the study's test images.
         count: use this many pictures, evenly spread; None takes all.
 
@@ -244,7 +244,7 @@ def export(
         model: a model file, a run folder, a study folder (its kept model), or a classifier.
         to: "onnx", "torch", "server", "huggingface", "page", or several of them.
         out: where the folders are written.
-        int8: the ONNX graphs compute in eight bits; needs the study's images.
+        int8: write int8 ONNX graphs; needs the study's images.
         margin: points of validation accuracy that int8 may cost.
         images: check the files on the pictures of this folder, instead of the study's test images.
         check: check them on this many pictures, evenly spread; all by default.

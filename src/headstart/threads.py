@@ -92,7 +92,7 @@ _ONE = _OneThread()
 def one_blas_thread() -> Iterator[None]:
     """Keep the BLAS libraries of NumPy and SciPy at one thread, for products between two passes of a network.
 
-    Their other threads go on spinning for milliseconds after each product, and keep the cores from PyTorch's threads.
+    Their other threads keep spinning for milliseconds after each product, and keep the cores from PyTorch's threads.
     The limit is the process's: of several threads that ask for it, the last one out restores what was before.
     """
     _ONE.enter()

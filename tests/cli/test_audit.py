@@ -63,7 +63,7 @@ def test_findings_notes_and_the_first_suspects_are_printed(
     audit_and_show(str(photos), [], "pixels", {"device": "cpu"}, out=tmp_path, as_json=False)
     place = tmp_path / "audit-flowers.json"
     assert capsys.readouterr().out.splitlines() == [
-        "1 thing to look at in 20 images of flowers:",
+        "1 notice in 20 images of flowers:",
         "no bad files",
         "7 near duplicates",
         "note: one image was skipped\\x1b[2J",
@@ -116,7 +116,7 @@ def test_the_answer_counts_problems_and_what_to_look_at() -> None:
     def answer(*levels: str, n: int = 1200) -> str:
         return _answer({"name": "a b", "n": n, "findings": [{"level": level} for level in levels]})
 
-    assert answer("problem", "problem", "notice", "good") == "2 problems and 1 thing to look at in 1,200 images of a b:"
+    assert answer("problem", "problem", "notice", "good") == "2 problems and 1 notice in 1,200 images of a b:"
     assert answer("problem", "good") == "1 problem in 1,200 images of a b:"
     assert answer("good", n=1) == "Nothing to correct was found in 1 image of a b:"
 

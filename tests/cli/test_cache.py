@@ -54,7 +54,9 @@ def test_the_table_says_where_it_is_and_when_it_was_used(filled: Path, capsys: p
     answer, first, *rows, last = capsys.readouterr().out.splitlines()
     held = size(sum(f.stat().st_size for f in filled.rglob("*") if f.is_file()))
     assert answer.startswith(f"The cache holds {held} in 4 entries, all of which can be computed again.")
-    assert answer.endswith("headstart cache --prune 5GB keeps the 5 GB that were used last, --prune 0 keeps nothing.")
+    assert answer.endswith(
+        "headstart cache --prune 5GB keeps the 5 GB used most recently, --prune 0 deletes everything."
+    )
     assert first == f"{filled}   (set HEADSTART_CACHE to move it)"
     assert [row.split()[:2] for row in rows] == [["kind", "entries"], ["features", "2"], ["fits", "2"]]
     assert rows[1].split()[2:] == ["8.5", "kB", "0"] and last == "least recently used: 2023-10-22"

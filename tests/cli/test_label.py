@@ -57,7 +57,7 @@ def test_label_serves_a_page_whose_labels_compare_reads(
         "label", photos, *arguments, "--host", "127.0.0.1", "--device", "cpu", "--weights", "none"
     )
     assert status == 0, error
-    assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/open/\S+  \(Ctrl-C ends it\)", printed[0])
+    assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/open/\S+  \(press Ctrl-C to stop\)", printed[0])
     assert f"9 images labelled; next: headstart compare {out}" in error
     dataset = headstart.load_dataset(out)
     assert len(dataset) == 9 and dataset.classes == ("blue", "green", "red") and dataset.given_split is not None

@@ -156,7 +156,7 @@ def test_weights_for_bands_are_a_table_of_their_own(capsys: Capture, monkeypatch
     ]
     monkeypatch.setattr(torchgeo, "_is_installed", lambda: False)
     show_backbones("resnet18", as_json=False)
-    assert "torchgeo has weights of it for the bands of satellites: pip install 'headstart[torchgeo]'" in " ".join(
+    assert "torchgeo provides weights of it for satellite bands: pip install 'headstart[torchgeo]'" in " ".join(
         capsys.readouterr().out.split()
     )
 

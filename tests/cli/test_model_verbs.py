@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headstart.cli import evaluate, serve, update
-from headstart.evaluate.uncertainty.answers import Asked
+from headstart.evaluate.uncertainty.answers import AnswerOptions
 from tests.cli.conftest import Call, Passed, passed_to
 
 
@@ -43,9 +43,16 @@ def test_serve_passes_on_its_options(call: Call, passed: Passed) -> None:
     assert call("serve", "m", *options, "--device", "cuda", "--level", 0.9, "--at-least", 0.99)[0] == 0
     assert passed.pop() == (
         (Path("m"), "h", 1),
-        {"device": "cuda", "key": "k", "queue": 2, "batch": 3, "megabytes": 4, "asked": Asked(0.9, at_least=0.99)},
+        {
+            "device": "cuda",
+            "key": "k",
+            "queue": 2,
+            "batch": 3,
+            "megabytes": 4,
+            "asked": AnswerOptions(0.9, at_least=0.99),
+        },
     )
     assert call("serve", "m")[0] == 0
     places, named = passed.pop()
-    assert places == (Path("m"), "127.0.0.1", 8000) and named["asked"] == Asked()
+    assert places == (Path("m"), "127.0.0.1", 8000) and named["asked"] == AnswerOptions()
     assert call("serve", "m", "--batch", 0)[0] == 2 and passed == []

@@ -103,7 +103,7 @@ def test_a_signal_ends_with_its_own_status(
         code, _, err = run(capsys, "doctor")
     finally:
         signal.signal(number, before)
-    assert code == status and "run the same command again" in err
+    assert code == status and "run the command again" in err
 
 
 def test_what_is_said_of_a_stop_is_broken_between_words(
@@ -114,10 +114,10 @@ def test_what_is_said_of_a_stop_is_broken_between_words(
 
     monkeypatch.setattr("headstart.cli.doctor.show_doctor", stop)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", "72")
     code, _, err = run(capsys, "doctor")
     assert code == 130 and err.splitlines() == [
         "",
-        "headstart: stopped; finished work is kept: run the same command again to",
+        "headstart: stopped; finished work is kept: run the command again to",
         "  continue",
     ]

@@ -36,7 +36,7 @@ def test_review_serves_a_page_whose_decisions_studies_take(
     options = ("--out", out, "--backbone", "lenet5", "--weights", "none", "--port", 0, "--host", "127.0.0.1")
     status, _output, error = call("review", folder, *options, "--device", "cpu", "--label", "folder")
     assert status == 0, error
-    assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/open/\S+  \(Ctrl-C ends it\)", printed[0])
+    assert re.fullmatch(r"open http://127\.0\.0\.1:\d+/open/\S+  \(press Ctrl-C to stop\)", printed[0])
     assert "found: " in error and "copies (1)" in error
     shown = f"headstart compare {folder} --corrections {out} --label folder"
     assert said == [shown]

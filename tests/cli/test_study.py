@@ -154,7 +154,7 @@ def test_compare_asks_for_samples_of_the_training_images_unless_folds_vary_them(
     asked = ("compare", manifest, "--label", "half", "--backbone", "efficientnet_lite0", "--training-images", 20)
     code, _, said = call(*asked)
     assert code == 0 and "training_images" not in passed["study"]["compare"]
-    assert "the wider interval comes from them, without bootstrap samples" in said
+    assert "cross-validation already varies the training images; no bootstrap samples are drawn" in said
     passed.clear()
     monkeypatch.setattr("headstart.study.comparison._is_small", lambda listed: False)
     call(*asked)
@@ -248,7 +248,7 @@ def test_a_failed_run_is_named_and_the_status_is_1(
         study_verbs.run_and_show(SPEC, tmp_path, "cpu")
     said = capsys.readouterr()
     assert end.value.code == 1 and said.out.startswith("ranking of my study")
-    assert said.err == "headstart: 2 of the runs × seeds failed; first 'net', seed 3: no route\n"
+    assert said.err == "headstart: 2 runs failed (each seed counts); the first: 'net', seed 3: no route\n"
 
 
 @pytest.mark.parametrize(("lost", "code"), [([], 0), (LOST, 1)])

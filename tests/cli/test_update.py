@@ -67,7 +67,7 @@ def test_a_refit_on_anything_else_is_one_line(call: Call, finished: Path, photos
     more = draw(tmp_path / "more", classes=2, per_class=8, seed=50, size=40)
     for arguments in (("update", finished, more), ("compare", photos)):
         code, _, err = call(*arguments, "--refit", "test", "--out", tmp_path / "out")
-        assert code == 2 and err.strip().splitlines()[-1].count("refit: 'test' is not known here") == 1
+        assert code == 2 and err.strip().splitlines()[-1].count("refit: 'test' is unknown") == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -16,7 +16,7 @@ from headstart.data.sources.unlabelled import Unlabelled
 from headstart.deploy import classifier as module
 from headstart.deploy.classifier import BATCH, Classifier
 from headstart.errors import ImageTypeError, ModelError, SpecError
-from headstart.evaluate.uncertainty.answers import Asked, Judge
+from headstart.evaluate.uncertainty.answers import AnswerOptions, Judge
 from headstart.evaluate.uncertainty.costs import ASK, costs_of
 from headstart.evaluate.uncertainty.stored import from_part, to_part
 from headstart.models.bundle import Bundle, Ensemble, Origin
@@ -279,8 +279,8 @@ def test_a_classifier_is_saved_and_read_again(tmp_path: Path) -> None:
     assert again.classes == one.classes == ("ant", "bee", "cat") and again.device == torch.device("cpu")
     np.testing.assert_array_equal(again.probabilities(BATCHED), one.probabilities(BATCHED))
     assert again.bundle.temperature == 2.0
-    with pytest.raises(SpecError, match="this model gives no prediction sets"):
-        Classifier.load(path, asked=Asked(level=0.8))
+    with pytest.raises(SpecError, match="this model has no prediction sets"):
+        Classifier.load(path, asked=AnswerOptions(level=0.8))
 
 
 def test_networks_are_put_into_evaluation_mode() -> None:
@@ -334,7 +334,7 @@ def test_a_calibrated_model_says_in_names_what_its_judge_says_of_the_first_netwo
     part = calibrated(Ensemble((first, second)), "energy").uncertainty
     assert part is not None
     known = replace(from_part(part, 3, 84), costs=costs_of(first.classes, {"ant": {"bee": 7}}, ask=0.5))
-    asked = Asked(level=0.6, at_least=0.4)
+    asked = AnswerOptions(level=0.6, at_least=0.4)
     generator = np.random.default_rng(6)
     pixels = generator.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
     pixels[20:] = generator.integers(0, 256, (20, 4, 4, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)  # unfamiliar
@@ -361,10 +361,10 @@ def test_a_calibrated_model_says_in_names_what_its_judge_says_of_the_first_netwo
 def test_a_model_without_calibration_guarantees_nothing_and_says_why() -> None:
     plain = network(0)
     with pytest.raises(SpecError, match="this model guarantees no accuracy: its file holds no calibration"):
-        Classifier(plain, asked=Asked(at_least=0.9))
-    with pytest.raises(SpecError, match="this model gives no prediction sets: its file holds no calibration"):
-        Classifier(plain, asked=Asked(level=0.8))
-    assert Classifier(plain, asked=Asked()).predict(PIXELS)[0].answer == ""
+        Classifier(plain, asked=AnswerOptions(at_least=0.9))
+    with pytest.raises(SpecError, match="this model has no prediction sets: its file holds no calibration"):
+        Classifier(plain, asked=AnswerOptions(level=0.8))
+    assert Classifier(plain, asked=AnswerOptions()).predict(PIXELS)[0].answer == ""
     again = replace(plain, provenance={REFITTED: FOUND})
     with pytest.raises(SpecError, match="it was refitted on every labelled image"):
-        Classifier(again, asked=Asked(at_least=0.9))
+        Classifier(again, asked=AnswerOptions(at_least=0.9))

@@ -13,7 +13,7 @@ from headstart.data.decoding.image_store import ImageArray
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import MOST_SHOWN, TOGETHER, Drift, Observed, drift_facts, drift_of, why_not
 from headstart.errors import DataError, ModelError
-from headstart.evaluate.uncertainty.answers import Asked, Judge, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.answers import AnswerOptions, Judge, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.appearance import appearance
 from headstart.evaluate.uncertainty.drift import compare, sketch_of
 from headstart.evaluate.uncertainty.familiarity import familiarity, fit_reference
@@ -47,7 +47,7 @@ def classifier(*, sketched: bool = True, judged: bool = True, **first: Any) -> C
     preprocessing = SimpleNamespace(bands=None)
     bundle = SimpleNamespace(**{"multi_label": False, "provenance": {}, "preprocessing": preprocessing, **first})
     ensemble = SimpleNamespace(members=(bundle,))
-    judge = Judge(own, Asked()) if judged else None
+    judge = Judge(own, AnswerOptions()) if judged else None
     return cast(Classifier, SimpleNamespace(ensemble=ensemble, judge=judge, classes=NAMES))
 
 

@@ -15,7 +15,7 @@ from page_browser import NEEDS, SIZES, opened, text, wait
 from PIL import Image
 
 from headstart.deploy.classifier import Classifier
-from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.answers import AnswerOptions, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.stored import to_part
 from tests.deploy.serve.conftest import picture, served, untrained
 from tests.evaluate.uncertainty.test_conformal import honest
@@ -30,7 +30,7 @@ def judged() -> Classifier:
     plain.bundle.network.head.weight.data *= 0.3
     probabilities, labels = honest(60, 3, 0)
     part = to_part(Uncertainty(3, held_out_of(probabilities, labels)))
-    return Classifier(replace(plain.ensemble, uncertainty=part), asked=Asked(level=0.8))
+    return Classifier(replace(plain.ensemble, uncertainty=part), asked=AnswerOptions(level=0.8))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def saved(browser: Any) -> list[dict[str, str]]:
 def test_the_page_says_what_predict_says(browser: Any, classifier: Classifier, photos: Path) -> None:
     files = sorted(photos.iterdir())
     wait(browser, lambda: text(browser, "status") == "Ready.")
-    assert text(browser, "title") == "lenet5" and "into 3 classes. A set holds the right class" in text(
+    assert text(browser, "title") == "lenet5" and "into 3 classes. Sets contain the right class" in text(
         browser, "about"
     )
     browser.find_element("id", "files").send_keys("\n".join(map(str, files)))
@@ -113,7 +113,7 @@ def test_a_key_is_asked_for_and_withheld_answers_are_for_a_person(
     sharp[np.arange(90), labels] = 0.999
     sharp[:3] = np.roll(sharp[:3], 1, axis=1) * 0.5 + 0.5 / n
     part = to_part(Uncertainty(n, held_out_of(sharp, labels)))
-    model = Classifier(replace(untrained().ensemble, uncertainty=part), asked=Asked(level=0.9, at_least=0.95))
+    model = Classifier(replace(untrained().ensemble, uncertainty=part), asked=AnswerOptions(level=0.9, at_least=0.95))
     (expected,) = model.predict(photos / "00.png")
     assert expected.withheld
     from selenium.webdriver.support.expected_conditions import alert_is_present

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headstart.deploy.page_template import BY_SERVER, IN_BROWSER, Engine, filled, page_text
+from headstart.deploy.page_template import BY_SERVER, IN_BROWSER, PageEngine, filled, page_text
 
 NODE = shutil.which("node")
 
@@ -28,7 +28,7 @@ def test_every_place_is_filled_once_and_values_are_not_read_again() -> None:
 
 
 @pytest.mark.parametrize("engine", [IN_BROWSER, BY_SERVER])
-def test_one_page_has_either_engine(engine: Engine) -> None:
+def test_one_page_has_either_engine(engine: PageEngine) -> None:
     def rest(text: str) -> str:
         """Return the page without what its engine brings."""
         text = re.sub(r"^// The engine of.*?^const engine = .*?$", "", text, flags=re.MULTILINE | re.DOTALL)

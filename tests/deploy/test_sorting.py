@@ -127,6 +127,6 @@ def test_an_image_that_cannot_be_read_any_more_is_named_and_the_target_is_not_bl
         return read(found)
 
     monkeypatch.setattr(Path, "read_bytes", refused)
-    with pytest.raises(DataError, match=r"1\.png: cannot be read any more \(Permission denied\)"):
+    with pytest.raises(DataError, match=r"1\.png: can no longer be read \(Permission denied\)"):
         sort(tmp_path / "out", [(Unlabelled(str(path), str(path)), said("ant"))])
     assert not (tmp_path / "out").exists()

@@ -75,7 +75,7 @@ def test_a_damaged_file_is_named_and_the_training_begins_anew(
     whole = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole[:-100] + bytes(100) if content is None else content)
     assert load_state(tmp_path, JOB, *parts(0)) is None
-    assert capsys.readouterr().err == f"{tmp_path / FILE}: damaged; the training begins anew\n"
+    assert capsys.readouterr().err == f"{tmp_path / FILE}: damaged; training starts again from the beginning\n"
     save_state(tmp_path, JOB, *parts(0), {"step": 3})
     assert load_state(tmp_path, JOB, *parts(0)) == {"step": 3}
 

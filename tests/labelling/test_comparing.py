@@ -166,6 +166,6 @@ def test_the_page_starts_it_and_shows_a_report_that_can_ask_nothing(
         (tmp_path / "report.html").unlink()
         gone = client.get("/report")
         assert gone.status_code == 404 and gone.json()["detail"] == (
-            f"{tmp_path / 'report.html'}: the report cannot be read (No such file or directory); compare again to write"
-            " it anew"
+            f"{tmp_path / 'report.html'}: the report cannot be read (No such file or directory); compare again to"
+            " rewrite it"
         )

@@ -48,21 +48,19 @@ def test_a_map_is_computed_once_for_each_content_method_and_seed(
 def test_the_default_is_a_map_by_neighbours_where_it_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "is_installed", lambda: True)
     assert method_for("auto", 100) == ("tsne", "")
-    assert method_for("auto", 19) == ("pca", " (19 images are too few for a map by neighbours)")
+    assert method_for("auto", 19) == ("pca", " (19 images are too few for a t-SNE map)")
     assert method_for("auto", 200_000)[0] == "tsne" == method_for("tsne", 200_001)[0]
-    why = " (a map by neighbours of 200,001 images takes long: choose the method tsne for one)"
+    why = " (a t-SNE map of 200,001 images takes long: choose the method tsne for one)"
     assert method_for("auto", 200_001) == ("pca", why)
     monkeypatch.setattr(module, "is_installed", lambda: False)
-    assert method_for("auto", 100) == ("pca", " (pip install 'headstart[map]' for a map by neighbours)")
+    assert method_for("auto", 100) == ("pca", " (pip install 'headstart[map]' for a t-SNE map)")
     with pytest.raises(SpecError, match=r"unknown method 'umap' \(known: auto, pca, tsne\)"):
         method_for("umap", 100)
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(
-        MissingExtra, match=r"a map by neighbours needs an optional package: pip install 'headstart\[map"
-    ):
+    with pytest.raises(MissingExtra, match=r"a t-SNE map needs an optional package: pip install 'headstart\[map"):
         project(groups()[0], method="tsne")
 
 

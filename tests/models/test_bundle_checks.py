@@ -148,7 +148,7 @@ def test_a_selection_is_of_whole_columns_of_a_plain_head() -> None:
     config, tensors = HEADS["selected"].config(), HEADS["selected"].state_dict()
     with pytest.raises(ModelError, match="columns must be whole numbers"):
         check_head({**config, "columns": ["a"]}, tensors, multi_label=False)
-    with pytest.raises(ModelError, match="selects from a selection"):
+    with pytest.raises(ModelError, match="nested class selections are not supported"):
         check_head({**config, "head": config}, tensors, multi_label=False)
     with pytest.raises(ModelError, match="unknown kind of head 'x'"):
         check_head({**HEADS["linear"].config(), "kind": "x"}, {}, multi_label=False)

@@ -80,7 +80,7 @@ def test_a_size_that_the_network_cannot_take_is_refused_in_one_line() -> None:
 def test_a_mapping_takes_path_and_sha256_only(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_file(timm.create_model("test_vit").state_dict(), path)
-    with pytest.raises(WeightsError, match="expected 00; the file was changed or is another one"):
+    with pytest.raises(WeightsError, match="expected 00; the file was modified or is a different file"):
         create_backbone("test_vit", {"path": str(path), "sha256": "00"})
     with pytest.raises(SpecError, match="'path' and perhaps 'sha256'"):
         create_backbone("test_vit", {"file": "x"})

@@ -21,7 +21,7 @@ from safetensors.torch import save
 
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import Observed, drift_of, why_not
-from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.answers import AnswerOptions, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.costs import costs_of
 from headstart.evaluate.uncertainty.drift import FEWEST, sketch_of
 from headstart.evaluate.uncertainty.familiarity import SourceHead, familiarity, fit_reference
@@ -42,11 +42,11 @@ VALUES: tuple[Any, ...] = (None, True, 0, -1, 2, 10**12, 0.5, float("nan"), floa
 VALUES += (["cat", "dog"], ["dog", "cat", "cow"], [1, 2, 3], {"kind": "linear"}, "imagenet", "/etc/passwd", "flip")
 VALUES += ("energy", "vim", "two\nlines", 10**400, -0.5, [[]], {"a": {"b": 1}})
 SURE = {  # the models that say how sure they are, by name: what is asked of them
-    "sure": Asked(0.9, at_least=0.5),
-    "sure by class": Asked(0.8, "raps", by_class=True),
-    "sure of distances": Asked(0.9, "aps", at_least=0.5),
-    "sure of its source": Asked(0.9),
-    "sure ensemble": Asked(0.9),
+    "sure": AnswerOptions(0.9, at_least=0.5),
+    "sure by class": AnswerOptions(0.8, "raps", by_class=True),
+    "sure of distances": AnswerOptions(0.9, "aps", at_least=0.5),
+    "sure of its source": AnswerOptions(0.9),
+    "sure ensemble": AnswerOptions(0.9),
 }
 
 

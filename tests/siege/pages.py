@@ -24,7 +24,7 @@ from headstart.deploy.serve.run import listen, run
 from headstart.labelling.app import make_app
 from headstart.labelling.label_file import LabelFile
 from headstart.labelling.review.correction_file import CorrectionFile
-from headstart.labelling.review.problems import Problem
+from headstart.labelling.review.problems import ReviewItem
 from headstart.labelling.review.review_app import make_review_app
 from headstart.labelling.review.session import ReviewSession
 from headstart.labelling.session import LabelSession
@@ -89,7 +89,7 @@ class ReviewPage:
 
     def __init__(self, scratch: Path) -> None:
         self.embeddings = embedded_classes(draw_classes(scratch / "classes", EACH, side=16))
-        self.problems = [Problem("label", (row,), "wrong", (row,), "red") for row in range(len(self.embeddings))]
+        self.problems = [ReviewItem("label", (row,), "wrong", (row,), "red") for row in range(len(self.embeddings))]
 
     def serve(self, file: Path, listening: socket.socket) -> None:
         session = ReviewSession(self.embeddings, self.problems, CorrectionFile(file))

@@ -65,7 +65,7 @@ def test_an_interrupted_push_is_not_taken_for_an_entry(
     first, second = RemoteStore(tmp_path / "a", remote), RemoteStore(tmp_path / "b", remote)
     with monkeypatch.context() as broken:
         broken.setattr(type(system), "put_file", breaks_off)
-        with pytest.raises(StoreError, match="does not answer as it should"):
+        with pytest.raises(StoreError, match="the shared store cannot be used"):
             build(first)
     assert len(sent(remote)) == 1 and not second.has("kind", KEY), "a part was sent, and nobody sees it"
     assert first.here("kind", KEY), "what was finished is kept"

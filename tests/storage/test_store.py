@@ -293,7 +293,7 @@ def test_a_damaged_entry_is_built_again_with_one_line(
     assert not store.has("kind", "key")
     said = capsys.readouterr().err
     assert said.startswith(f"{folder}: damaged (") and why in said and said.count("\n") == 1
-    with pytest.raises(StoreError, match="is not in the cache any more"):
+    with pytest.raises(StoreError, match="was removed from the cache; run the command again"):
         store.manifest("kind", "key")
     fill(store, "kind", "key", 1000)
     assert store.has("kind", "key") and [path.name for path in (tmp_path / "kind").iterdir()] == ["key"]

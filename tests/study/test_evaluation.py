@@ -110,7 +110,7 @@ def test_an_impossible_request_is_refused_before_anything_is_read(
 
 
 def test_a_metric_of_several_labels_is_refused_for_one(study: Path, season: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="f1_micro has no meaning for images with one label"):
+    with pytest.raises(DataError, match="f1_micro is not defined for images with one label"):
         evaluated(study, season, tmp_path, metric="f1_micro")
     assert not (tmp_path / "out").exists()
 

@@ -81,7 +81,7 @@ def test_all_copies_of_an_image_get_its_new_label() -> None:
     assert notes == [
         "in the study already: 1 of these images",
         "new classes: c; the previous model does not know them",
-        "1 images have another label now than in the study; the new one is used",
+        "1 images have a different label than in the study; the new one is used",
     ]
 
 

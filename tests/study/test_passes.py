@@ -124,7 +124,7 @@ def test_a_part_whose_entries_another_process_deleted_is_no_error(
     resources = Resources(Store(tmp_path / "store"), "cpu")
 
     def deleted(*given: Any, **how: Any) -> None:
-        raise StoreError("not in the cache any more")
+        raise StoreError("was removed from the cache")
 
     monkeypatch.setattr("headstart.study.resources.extract", deleted)
     with pytest.raises(StoreError):

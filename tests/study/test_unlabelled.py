@@ -104,7 +104,9 @@ def test_what_the_model_learned_from_and_what_is_no_image_is_left_out(
     rows = np.load(next(study.glob("runs/*/seed-0")) / "split.npz")["train"]
     own = sorted((place / "pictures").rglob("*.png"))
     shutil.copy(own[rows[0]], images / "own.png")
-    with pytest.raises(DataError, match="no image is left to look at; left out: 1 images that the model was fitted"):
+    with pytest.raises(
+        DataError, match="no image is left to measure drift on; left out: 1 images that the model was fitted"
+    ):
         measured(study, images, tmp_path)
 
 

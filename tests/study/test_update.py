@@ -106,7 +106,7 @@ def test_a_changed_label_and_a_new_class_are_told(study: Path, more: Path, tmp_p
     update = prepare_update(study, str(more), device="cpu")
     assert update.notes[0] == "in the study already: 1 of these images"
     assert update.notes[1] == "new classes: violet; the previous model does not know them"
-    assert update.notes[2] == "1 images have another label now than in the study; the new one is used"
+    assert update.notes[2] == "1 images have a different label than in the study; the new one is used"
     done = update_study(study, str(more), tmp_path / "out", device="cpu")
     assert done.evaluation is None and "violet" in done.results.classifier().classes
 

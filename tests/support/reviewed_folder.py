@@ -10,7 +10,7 @@ from PIL import Image
 from headstart.data.sources.load import load_dataset
 from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.review.correction_file import CorrectionFile
-from headstart.labelling.review.problems import Problem
+from headstart.labelling.review.problems import ReviewItem
 from headstart.labelling.review.session import ReviewSession
 from headstart.storage.opening import default_store
 from headstart.study.resources import Resources
@@ -47,9 +47,9 @@ def embedded_classes(folder: Path, truth: dict[str, str] | None = None) -> Embed
 def review_of(folder: Path, file: Path) -> ReviewSession:
     """Return a review of 24 images with four findings: a pair across classes, a label, a dark image, and a group."""
     problems = [
-        Problem("duplicate", (0, 8), "copy, 99 % alike, labels differ", (8,)),
-        Problem("label", (3,), "labelled blue (2 %), looks like red (97 %)", (3,), "red"),
-        Problem("group", (16, 17, 18), "3 images, 95 % alike", (17, 18)),
-        Problem("dark", (8,), "99 % of it is darker than 20 % of full brightness", (8,)),
+        ReviewItem("duplicate", (0, 8), "copy, 99 % alike, labels differ", (8,)),
+        ReviewItem("label", (3,), "labelled blue (2 %), looks like red (97 %)", (3,), "red"),
+        ReviewItem("group", (16, 17, 18), "3 images, 95 % alike", (17, 18)),
+        ReviewItem("dark", (8,), "99 % of it is darker than 20 % of full brightness", (8,)),
     ]
     return ReviewSession(embedded_classes(folder), problems, CorrectionFile(file))

@@ -123,7 +123,7 @@ class _Inside:
         (height, width), (h, w) = self.shape, (round(side) for side in shape)
         if not (8 <= h - 2 * _RIM <= height and 8 <= w - 2 * _RIM <= width):
             return _Place(-1.0, shape)
-        _, part = _levels_and_details(resized(image, h, w))
+        _, part = _levels_and_details(shrunk(image, h, w))
         h, w = part.shape
         part = part - part.mean()
         padded = np.zeros(self.shape, dtype=np.float32)
@@ -136,8 +136,8 @@ class _Inside:
         return _Place(float(scores[y, x]), shape, int(y), int(x))
 
     def tells(self, image: Grey, place: _Place) -> bool:
-        """Say whether agreement there means anything: details all over, or equal grey levels."""
-        levels, part = _levels_and_details(resized(image, *(round(side) for side in place.shape)))
+        """Return whether agreement there means anything: details all over, or equal grey levels."""
+        levels, part = _levels_and_details(shrunk(image, *(round(side) for side in place.shape)))
         here = self.levels[place.top : place.top + part.shape[0], place.left : place.left + part.shape[1]]
         return _widespread(part) or float(np.abs(here - levels).mean()) <= _LEVELS
 
@@ -210,7 +210,7 @@ def _shrink(to: int, size: int = SIDE) -> Floats:
     return matrix
 
 
-def resized(image: npt.NDArray[np.generic], height: int, width: int) -> Floats:
+def shrunk(image: npt.NDArray[np.generic], height: int, width: int) -> Floats:
     """Return a grey image [h, w] averaged (or, upwards, interpolated) to another size."""
     result: Floats = _shrink(height, image.shape[0]) @ image.astype(np.float32) @ _shrink(width, image.shape[1]).T
     return result
@@ -224,7 +224,7 @@ def _levels_and_details(image: npt.NDArray[np.generic]) -> tuple[Floats, Floats]
 
 
 def _widespread(details: Floats) -> bool:
-    """Say whether there are details in at least half of the picture."""
+    """Return whether there are details in at least half of the picture."""
     rows, columns = (np.array_split(np.arange(side), 4) for side in details.shape)
     blocks = [details[r[0] : r[-1] + 1, c[0] : c[-1] + 1].std() for r in rows for c in columns]
     return bool(np.median(blocks) >= _FAINT)

@@ -19,7 +19,7 @@ from headstart.audit.inspection_store import SIDE
 from headstart.audit.larger_copies import Match, match_cutouts, match_whole
 from headstart.audit.likeness import Likeness, likeness, overlap
 from headstart.audit.match import rough_match, texture
-from headstart.audit.neighbours import Neighbours, nearest_pairs
+from headstart.audit.neighbours import NearEmbeddings, nearest_pairs
 from headstart.audit.threshold import least_score
 from headstart.data.dataset import IntArray
 from headstart.progress import progress
@@ -123,17 +123,19 @@ def near_duplicates(
     return _best(found), notes
 
 
-def _neighbours(features: npt.NDArray[np.floating] | None, n: int, wanted: PairTest, seed: int) -> Neighbours:
+def _neighbours(features: npt.NDArray[np.floating] | None, n: int, wanted: PairTest, seed: int) -> NearEmbeddings:
     if features is None:
         none = np.zeros(0, dtype=np.int64)
-        return Neighbours(none, none, np.zeros(0, dtype=np.float32))
+        return NearEmbeddings(none, none, np.zeros(0, dtype=np.float32))
     with progress("comparing features", 2 * n) as ticker:
         near = nearest_pairs(features, min(2 * n, _NEIGHBOURS), seed=seed, ticker=ticker)
     keep = wanted(near.a, near.b)
-    return Neighbours(near.a[keep], near.b[keep], near.cosine[keep])
+    return NearEmbeddings(near.a[keep], near.b[keep], near.cosine[keep])
 
 
-def _candidates(copies: Copies, telling: Bools, near: Neighbours, wanted: PairTest, notes: list[str]) -> _Candidates:
+def _candidates(
+    copies: Copies, telling: Bools, near: NearEmbeddings, wanted: PairTest, notes: list[str]
+) -> _Candidates:
     """Return the pairs worth a comparison in detail, each once."""
     with progress("comparing hashes", 4, "bands") as ticker:
         close = close_pairs(perceptual_hashes(copies.grey), radius_for(len(copies.grey)), ticker)
@@ -183,7 +185,7 @@ def _large_images(candidates: _Candidates, alike: Likeness, read: Read, notes: l
     ]
 
 
-def _cutouts(copies: Copies, near: Neighbours, read: Read, notes: list[str]) -> list[NearPair]:
+def _cutouts(copies: Copies, near: NearEmbeddings, read: Read, notes: list[str]) -> list[NearPair]:
     """Return the cut-outs among neighbours of large images."""
     large = np.minimum(copies.short[near.a], copies.short[near.b]) >= SMALL
     a, b = near.a[large], near.b[large]

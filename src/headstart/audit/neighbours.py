@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 _DIMENSIONS = 128
 _SAMPLE = 40_000
 _ROUNDS = 4
-_FILES = 2  # each image is filed so many times
+_FILES = 2  # each image is filed this many times
 _BLOCK = 8192
 _SMALL = 4000  # up to here everything is compared with everything
 _WIDTH = 2048  # rows of one product inside a file
@@ -45,7 +45,7 @@ class Table(Protocol):
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NearEmbeddings:
     """Pairs of near embeddings: a < b, the cosine in full dimensions; nearest first."""
 
     a: IntArray
@@ -55,7 +55,7 @@ class Neighbours:
 
 def nearest_pairs(
     features: Table, limit: int, *, each: int = 4, seed: int = 0, ticker: Ticker | None = None
-) -> Neighbours:
+) -> NearEmbeddings:
     """Return at most `limit` pairs among the `each` nearest neighbours of every row.
 
     Half of them are the nearest of all, half those that stand out most from their own neighbourhoods:
@@ -71,7 +71,7 @@ def nearest_pairs(
     n = len(features)
     if n < 2 or limit < 1:
         empty = np.zeros(0, dtype=np.int64)
-        return Neighbours(empty, empty, np.zeros(0, dtype=np.float32))
+        return NearEmbeddings(empty, empty, np.zeros(0, dtype=np.float32))
     generator = np.random.default_rng(seed)
     middle = _middle(features, generator)
     short = _projected(features, middle, generator)
@@ -93,7 +93,7 @@ def nearest_pairs(
     keep = np.union1d(_best(rough, limit // 2), _best(stands_out, limit - limit // 2))
     cosine = _cosines(features, middle, a[keep], b[keep])
     order = np.argsort(-cosine, kind="stable")
-    return Neighbours(a[keep][order], b[keep][order], cosine[order])
+    return NearEmbeddings(a[keep][order], b[keep][order], cosine[order])
 
 
 def _best(score: Floats, count: int) -> IntArray:

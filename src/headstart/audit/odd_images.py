@@ -126,7 +126,7 @@ def _measured(dataset: Dataset, row: int) -> tuple[float, float, float, float]:
 
 
 def _far(size: npt.NDArray[np.float64], good: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Say which sizes are far outside the middle half of all, by their logarithms: a factor of two is never far."""
+    """Return which sizes are far outside the middle half of all, by their logarithms: a factor of two is never far."""
     logs = np.log2(np.maximum(size, 1))
     if not good.any():
         return good

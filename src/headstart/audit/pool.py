@@ -55,12 +55,12 @@ class Pool:
         )
 
     def of_interest(self, a: IntArray, b: IntArray) -> np.ndarray:
-        """Say which pairs of distinct images concern the audited dataset."""
+        """Return which pairs of distinct images concern the audited dataset."""
         concern: np.ndarray = (self.source[a] == 0) | (self.source[b] == 0)
         return concern
 
     def differently_labelled(self, a: IntArray, b: IntArray) -> np.ndarray:
-        """Say which pairs of distinct images are of the audited dataset and have different labels."""
+        """Return which pairs of distinct images are of the audited dataset and have different labels."""
         labels = self.datasets[0].labels
         if labels.ndim > 1:
             return np.zeros(len(a), dtype=bool)

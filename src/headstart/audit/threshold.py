@@ -52,7 +52,7 @@ class _Tail:
         self.rate = math.log(2) / max(float(np.median(above)), 1e-9) if len(above) else math.inf
 
     def score(self, pairs: float) -> float:
-        """Return the score above which so many pairs are expected."""
+        """Return the score above which this many pairs are expected."""
         beyond = math.log(self.count / pairs) / self.rate if self.count > pairs else 0.0
         return min(math.tanh(self.start + beyond), _HIGHEST)
 

@@ -70,16 +70,16 @@ def audit_and_show(
 
 
 def _answer(audit: Mapping[str, Any]) -> str:
-    """Return in a sentence how many problems there are, and how many things that a person should look at."""
+    """Return in a sentence how many problems and notices there are."""
     levels = Counter(finding["level"] for finding in audit["findings"])
     found = [counted(levels["problem"], "problem")] if levels["problem"] else []
-    found += [f"{counted(levels['notice'], 'thing')} to look at"] if levels["notice"] else []
+    found += [f"{counted(levels['notice'], 'notice')}"] if levels["notice"] else []
     images = f"{counted(audit['n'], 'image')} of {audit['name']}"
     return f"{' and '.join(found)} in {images}:" if found else f"Nothing to correct was found in {images}:"
 
 
 def _is_read_otherwise(settings: Mapping[str, Any]) -> bool:
-    """Say whether options decide what is read; the command that is shown has none of them."""
+    """Return whether options decide what is read; the command that is shown has none of them."""
     return any(settings.get(key) is not None for key in ("label", "corrections", "bands", "show"))
 
 

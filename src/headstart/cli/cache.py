@@ -57,7 +57,8 @@ def _answer(kinds: Mapping[str, Mapping[str, int]]) -> str:
     held = size(sum(kind["bytes"] for kind in kinds.values()))
     return (
         f"The cache holds {held} in {entries:,} {'entry' if entries == 1 else 'entries'}, all of which can be computed"
-        " again. To free it: headstart cache --prune 5GB keeps the 5 GB that were used last, --prune 0 keeps nothing."
+        " again. To free it: headstart cache --prune 5GB keeps the 5 GB used most recently, --prune 0 deletes"
+        " everything."
     )
 
 

@@ -69,8 +69,9 @@ def show_doctor(*, as_json: bool) -> None:
     show_line(f"{_required(missing)} {_optional(found)}")
     print()
     show_facts(facts)
-    print("\nextras: versions, or the command that installs them")
-    show_facts({f"  {name}": str(each) for name, each in found.items()})
+    for title, developers in (("extras: versions, or the command that installs them", False), ("for developers", True)):
+        print(f"\n{title}")
+        show_facts({f"  {name}": str(each) for name, each in found.items() if (name in _DEVELOPERS) == developers})
 
 
 def _required(missing: list[str]) -> str:

@@ -73,7 +73,7 @@ def evaluate_and_show(
 
 
 def _has_labels(data: str, label: str | None) -> bool:
-    """Say whether a source has labels; errors of another kind are left to who reads it."""
+    """Return whether a source has labels; errors of another kind are left to who reads it."""
     from headstart.data.sources.load import list_dataset
 
     try:

@@ -60,7 +60,7 @@ def export_and_show(
     heads = ("folder", "file", "labels that differ", "largest difference", "time per picture", "size")
     show_table(heads, [_row(each, found) for each in done for found in each.checks])
     first = done[0].checks[0]
-    show_line(f"Checked on {first.pictures}: the original and each file in a process of its own.")
+    show_line(f"Checked on {first.pictures}: the original and each file, in separate processes.")
     show_line(f"The original took {duration(first.milliseconds_original / 1000)} per picture. {TIMES}")
     for note in dict.fromkeys(note for each in done for note in each.notes):
         show_line(note)

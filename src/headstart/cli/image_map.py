@@ -31,7 +31,7 @@ def map_and_write(
     Raises:
         SpecError: an unknown method, or a file that cannot be written.
         DataError: there is no usable image.
-        MissingExtra: a map by neighbours was asked for, and the extra is not installed.
+        MissingExtra: a t-SNE map was asked for, and the extra is not installed.
     """
     from headstart.data.overview import given_by, overview
     from headstart.labelling.embeddings import images_of

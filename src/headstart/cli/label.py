@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
-from headstart.deploy.serve.run import listen, run
+from headstart.deploy.serve.run import address, listen, run
 from headstart.disclosure import show
 from headstart.errors import SpecError, require
 from headstart.progress import say
@@ -36,7 +36,7 @@ def label_and_serve(
         folder, classes, backbone, weights, device: as `label_session` takes them; classes are separated by commas.
         out: the file of labels.
         host, port: where the page is.
-        random, suggest: the share of the random sample; show images that teach.
+        random, suggest: the share of the random sample; show informative images.
         read: the bands in which the images are read, as `asked_bands` returns them.
 
     Raises:
@@ -64,8 +64,7 @@ def label_and_serve(
         done = sum(session.counts().values())
         say(f"labels: {file}" + (f", {done:,} so far" if done else ""))
         key = secrets.token_urlsafe(12)
-        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/open/{key}"
-        show(f"open {shown}  (Ctrl-C ends it)")
+        show(f"open {address(host, listening)}/open/{key}  (press Ctrl-C to stop)")
         run(make_app(session, key), listening, Limits())
         done = sum(session.counts().values())
         next_ = next_command(str(file), images.bands)

@@ -37,7 +37,7 @@ def label(
         bool, typer.Option("--suggest", help="Show the most informative images first, instead of a random order.")
     ] = False,
     random: Annotated[
-        float, typer.Option(help="With --suggest: share of a random sample, which measures accuracy.")
+        float, typer.Option(help="With --suggest: share of labels from the random sample, which measures the accuracy.")
     ] = 0.25,
     bands: Bands = None,
     show: Show = None,
@@ -47,7 +47,7 @@ def label(
 ) -> None:
     """Label images in the browser.
 
-    Each label is saved at once in a CSV that `compare` takes. You can stop and continue at any time.
+    Each label is saved at once in a CSV that `compare` accepts. You can stop and continue at any time.
 
     Example: headstart label photos/ --classes cat,dog
     """
@@ -80,9 +80,9 @@ def review(
     host: Host = "127.0.0.1",
     device: Device = "auto",
 ) -> None:
-    """Review copies, wrong labels and odd images in the browser.
+    """Review duplicates, wrong labels and odd images in the browser.
 
-    Each decision is saved at once in a CSV that studies take. No image is changed.
+    Each decision is saved at once in a CSV that studies accept. No image is changed.
 
     Example: headstart review photos/
     """
@@ -115,8 +115,8 @@ def embed(
 
 def similar(
     data: Data,
-    picture: Annotated[Path, typer.Argument(help="An image.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 10,
+    picture: Annotated[Path, typer.Argument(help="The query image.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images to find.")] = 10,
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
     label: Label = None,
@@ -153,7 +153,7 @@ def map_images(
     model: Annotated[
         str | None, typer.Option(help="A saved classifier: its predictions and mistakes are shown.")
     ] = None,
-    thumbnails: Annotated[int, typer.Option(min=0, help="Most images that have a picture in the page.")] = 4000,
+    thumbnails: Annotated[int, typer.Option(min=0, help="Maximum number of thumbnails in the page.")] = 4000,
     backbone: Backbone = EMBEDDED,
     weights: Weights = "imagenet",
     label: Label = None,
@@ -164,7 +164,7 @@ def map_images(
 ) -> None:
     """Draw all images in two dimensions, similar ones close together.
 
-    The page needs no network. Colour by class, split, time or mistakes; zoom; choose images with a lasso.
+    The page works offline. Colour by class, split, time or mistakes; zoom; choose images with a lasso.
 
     Example: headstart map photos/ --out map.html
     """

@@ -13,7 +13,7 @@ from headstart.report.numbers import counted
 
 if TYPE_CHECKING:
     from headstart.data.sources.catalogue import DatasetInfo
-    from headstart.models.line_ups.table import Candidate, Figure
+    from headstart.models.line_ups.table import Figure, LineUpNetwork
 
 
 def show_datasets(name: str | None, *, as_json: bool) -> None:
@@ -145,10 +145,10 @@ def show_line_ups() -> None:
         rows.append([each.name, *kept, licence.name, licence.status, where.replace(" ", KEPT), speed])
     show_table(columns, rows, drop=("multiply-adds", "parameters", "line-ups", "licence", "px", "images/s"))
     show_line("published: top-1 accuracy in % on ImageNet-1k (ReaL: corrected labels); linear: a linear probe")
-    show_line("use: open is for anybody and anything; otherwise, headstart backbones NAME names the licence")
+    show_line("use: open permits any use; for other licences, see headstart backbones NAME")
 
 
-def _networks_answer(listed: Sequence[Candidate], here: set[str]) -> str:
+def _networks_answer(listed: Sequence[LineUpNetwork], here: set[str]) -> str:
     """Return in a sentence how many networks the table has, which of them need no download, and what is the default."""
     found = [each.name for each in listed if each.name in here]
     if not found:
@@ -224,7 +224,7 @@ def _show_banded(found: Mapping[str, Any]) -> None:
         show_table(("weights for bands", "bands", "licence"), rows)
         print()
     elif is_known(Architecture(found["library"], found["name"].removeprefix("torchvision/"))):
-        show_line(f"torchgeo has weights of it for the bands of satellites: pip install 'headstart[{EXTRA}]'")
+        show_line(f"torchgeo provides weights of it for satellite bands: pip install 'headstart[{EXTRA}]'")
 
 
 def _show_stages(found: Mapping[str, Any]) -> None:

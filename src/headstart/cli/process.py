@@ -42,7 +42,7 @@ def run_as_process(command: Callable[[], object]) -> None:
         _fail(str(error), 2)
     except SystemExit as end:
         if end.code in _STOPPED:  # Typer turns Ctrl-C into 130
-            line = "headstart: stopped; finished work is kept: run the same command again to continue"
+            line = "headstart: stopped; finished work is kept: run the command again to continue"
             print(f"\n{wrapped(line, sys.stderr)}", file=sys.stderr)
         raise
     except BrokenPipeError:  # the reader, such as `head`, has what it wanted

@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.cli.outputs import check_file
 from headstart.deploy.serve.limits import Limits
-from headstart.deploy.serve.run import listen, run
+from headstart.deploy.serve.run import address, listen, run
 from headstart.disclosure import show
 from headstart.errors import require
 from headstart.progress import say
@@ -59,8 +59,7 @@ def review_and_serve(
         left = sum(left for left, _ in counts.values())
         say(f"found: {found or 'nothing'}; {left:,} to decide")
         key = secrets.token_urlsafe(12)
-        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/open/{key}"
-        show(f"open {shown}  (Ctrl-C ends it)")
+        show(f"open {address(host, listening)}/open/{key}  (press Ctrl-C to stop)")
         next_ = next_command(data, session.dataset.bands, corrections=out, label=label)
         run(make_review_app(session, key, next_), listening, Limits())
         if not out.expanduser().is_file():

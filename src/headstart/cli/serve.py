@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.deploy.serve.limits import MEBIBYTE, Limits
-from headstart.deploy.serve.run import check_packages, is_local, listen, run, side_by_side, together
+from headstart.deploy.serve.run import address, check_packages, is_local, listen, run, side_by_side, together
 from headstart.errors import SpecError
-from headstart.evaluate.uncertainty.answers import Asked
+from headstart.evaluate.uncertainty.answers import AnswerOptions
 from headstart.progress import say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def serve_model(
     queue: int,
     batch: int | None,
     megabytes: int,
-    asked: Asked,
+    asked: AnswerOptions,
 ) -> None:
     """Serve a model until the process is told to stop.
 
@@ -64,8 +64,8 @@ def serve_model(
         files = model_files(model)
         classifier = Classifier.load(model, device, engine=True, asked=asked, threads=threads)
         app = make_app(classifier, files=files, limits=limits, key=key, explain=_explainer(classifier))
-        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-        say(f"serving {model} at {shown} (page), {shown}/docs (interface); Ctrl-C ends it")
+        shown = address(host, listening)
+        say(f"serving {model} at {shown} (page), {shown}/docs (interface); press Ctrl-C to stop")
         if (refitted := refitted_of(classifier.ensemble.members[0].provenance)) is not None:
             say(words(refitted))
         run(app, listening, limits)
@@ -77,7 +77,7 @@ def _limits(queue: int, batch: int, workers: int, megabytes: int) -> Limits:
 
 
 class _GivenUpError(Exception):
-    """Nobody waits for this explanation any more."""
+    """Nobody waits for this explanation."""
 
 
 def _explainer(classifier: Classifier) -> Explain | None:
@@ -89,7 +89,7 @@ def _explainer(classifier: Classifier) -> Explain | None:
         return None
 
     @functools.cache
-    def network() -> Network:  # explainers disturb it while the classifier goes on
+    def network() -> Network:  # explainers disturb it while the classifier continues
         return copy.deepcopy(classifier.bundle.network)
 
     def explain(content: bytes, method: str | None, given_up: threading.Event) -> bytes:

@@ -9,7 +9,7 @@ from headstart.disclosure import discard
 
 
 def output_fails() -> bool:
-    """Say whether standard output cannot be written; its content is discarded then."""
+    """Return whether standard output cannot be written; its content is discarded then."""
     try:
         print(flush=True)
     except OSError:

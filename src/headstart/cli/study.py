@@ -59,7 +59,8 @@ def run_and_show(
         show("         (a folder with one folder of images per class)")
     if failed:
         first = f"{failed[0]['run']!r}, seed {failed[0]['seed']}: {failed[0]['why']}"
-        show(f"headstart: {len(failed)} of the runs × seeds failed; first {first}", sys.stderr)
+        which = "1 run failed:" if len(failed) == 1 else f"{len(failed)} runs failed (each seed counts); the first:"
+        show(f"headstart: {which} {first}", sys.stderr)
         sys.exit(1)
 
 

@@ -150,7 +150,7 @@ class Dataset(Shown):
 
     @property
     def multi_label(self) -> bool:
-        """Say whether an image may have several labels."""
+        """Return whether an image may have several labels."""
         return self.labels.ndim == 2
 
     def select(self, rows: Iterable[int] | IntArray, *skipped: Skip) -> Dataset:

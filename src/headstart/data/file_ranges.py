@@ -199,6 +199,6 @@ def answers(place: str) -> Iterator[None]:
         raise DataError(f"{place}: {protocol}:// needs a package that is not installed: {error}") from error
     except Exception as error:  # each fsspec implementation passes on what its own client raises
         raise DataError(
-            f"{place}: cannot be read ({first_line(error)}); check the address and the credentials, then give the same"
-            " command again: what was finished is kept"
+            f"{place}: cannot be read ({first_line(error)}); check the address and the credentials, then run the"
+            " command again: finished work is kept"
         ) from error

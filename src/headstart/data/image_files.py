@@ -54,7 +54,7 @@ def _state(state: os.stat_result) -> str:
 
 
 def too_many(size: int) -> str:
-    """Return the reason why an encoded image of so many bytes is refused."""
+    """Return why an encoded image of this many bytes is refused."""
     return f"{size:,} bytes are too many for an image, more than {MAX_BYTES:,}"
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from headstart.data.dataset import Dataset, Skip, Split
-from headstart.data.reasons import counted
+from headstart.data.reasons import counted_reasons
 from headstart.data.sources.layout import NOT_AN_IMAGE
 
 _NAMED = 5  # classes
@@ -89,7 +89,7 @@ def _reasons(skipped: Sequence[Skip]) -> list[str]:
     kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in foreign.most_common())
     found = [f"files that are not images by their names ({kinds})"] if foreign else []
     others = [skip.reason for skip in skipped if skip.reason != NOT_AN_IMAGE]
-    return [*found, counted(others)] if others else found
+    return [*found, counted_reasons(others)] if others else found
 
 
 def _facts(dataset: Dataset, keys: Sequence[str]) -> list[str]:

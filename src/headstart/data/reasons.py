@@ -24,7 +24,7 @@ def reason_counts(reasons: Iterable[str]) -> list[tuple[str, int]]:
     return sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def counted(reasons: Iterable[str]) -> str:
+def counted_reasons(reasons: Iterable[str]) -> str:
     """Return "12 HEIC: pip install 'headstart[heic]', 3 cut short" of the reasons of fifteen images."""
     kinds = reason_counts(reasons)
     phrases = [f"{count:,} {kind}" for kind, count in kinds[:_MOST]]

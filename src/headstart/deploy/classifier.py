@@ -17,7 +17,7 @@ from headstart.data.sources.unlabelled import Unlabelled, find_images
 from headstart.devices import resolve_device
 from headstart.errors import SpecError
 from headstart.evaluate.metrics.calibration import calibrated
-from headstart.evaluate.uncertainty.answers import Answer, Asked, Judge
+from headstart.evaluate.uncertainty.answers import Answer, AnswerOptions, Judge
 from headstart.evaluate.uncertainty.costs import ASK
 from headstart.evaluate.uncertainty.stored import from_part
 from headstart.models.bundle import Bundle, Ensemble, model_bytes, read_ensemble, shared_backbones
@@ -49,7 +49,7 @@ class Prediction(Shown):
         set: the classes that may be right, the most probable first: the right one is among them as often as the
             classifier's `level` says.
         familiarity: which share of familiar images is no more familiar than this one; 0.05 and less is "don't know".
-        withheld: left to a person, since its class is not certain enough for the accuracy asked for.
+        withheld: left for review, since its class is not certain enough for the accuracy asked for.
         decision: the class of least expected cost, or "ask"; empty without costs.
         classes: the classifier's classes.
         image: what was classified, to be shown again; None where it was given as pixels of the network's size.
@@ -82,11 +82,11 @@ class Classifier:
         device: "cpu", "cuda", …
         engine: run the networks as a study computes features: on the CPU by ONNX Runtime, which takes seconds to
             prepare and is then faster; probabilities agree within 1e-3. It suits a model that stays in memory.
-        asked: of the answers: level and kind of their sets, and the accuracy below which they are withheld.
-        threads: that one call keeps busy with an engine; None: all that this process may.
+        asked: the level and kind of the prediction sets, and the accuracy below which answers are withheld.
+        threads: the number that one call uses with an engine; None: all that this process may use.
 
     Raises:
-        SpecError: what is asked cannot be guaranteed.
+        SpecError: the requested accuracy or coverage cannot be guaranteed.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Classifier:
         device: str = "cpu",
         *,
         engine: bool = False,
-        asked: Asked | None = None,
+        asked: AnswerOptions | None = None,
         threads: int | None = None,
     ) -> None:
         self.ensemble = model if isinstance(model, Ensemble) else Ensemble((model,))
@@ -119,14 +119,14 @@ class Classifier:
         device: str = "cpu",
         *,
         engine: bool = False,
-        asked: Asked | None = None,
+        asked: AnswerOptions | None = None,
         threads: int | None = None,
     ) -> Classifier:
         """Read a classifier from a model file, a run folder or a study folder.
 
         Raises:
             WeightsError: there is none, or it is damaged.
-            SpecError: what is asked cannot be guaranteed.
+            SpecError: the requested accuracy or coverage cannot be guaranteed.
         """
         return cls(read_ensemble(place), device, engine=engine, asked=asked, threads=threads)
 
@@ -154,10 +154,10 @@ class Classifier:
         """Classify one image or a batch: bytes, open files, PIL images, arrays, tensors, or paths.
 
         A path is a file, a folder, a glob, a table with a column of paths, or an archive; see `unlabelled`. An input
-        that cannot be read gives a Prediction with its error; the others are not lost.
+        that cannot be read produces a Prediction with its error; the others are not affected.
 
         Raises:
-            ImageTypeError: something is no image; the message says what is taken.
+            ImageTypeError: an input is not an image; the message lists what is accepted.
         """
         return Predictions(self.stream(images))
 
@@ -270,7 +270,7 @@ class Classifier:
         ]
 
     def said(self, name: str, scores: npt.NDArray[np.float32]) -> Prediction:
-        """Return what probabilities [C] of an image say."""
+        """Return the prediction for probabilities [C] of an image."""
         first = self.ensemble.members[0]
         (found,) = labels_of(scores[None], multi_label=first.multi_label, threshold=first.threshold)
         labels = tuple(self.classes[k] for k in (np.flatnonzero(found) if found.ndim else [found]))
@@ -282,14 +282,14 @@ class Classifier:
         return Prediction(name, "", float("nan"), nothing, error)
 
 
-def _judge(ensemble: Ensemble, asked: Asked | None) -> Judge | None:
+def _judge(ensemble: Ensemble, asked: AnswerOptions | None) -> Judge | None:
     if ensemble.uncertainty is not None:
         first = ensemble.members[0]
         known = from_part(ensemble.uncertainty, len(first.classes), first.network.backbone.feature_dim)
-        return Judge(known, asked or Asked())
-    if asked is None or asked == Asked():
+        return Judge(known, asked or AnswerOptions())
+    if asked is None or asked == AnswerOptions():
         return None
-    lacks = "gives no prediction sets" if asked.at_least is None else "guarantees no accuracy"
+    lacks = "has no prediction sets" if asked.at_least is None else "guarantees no accuracy"
     if refitted_of(ensemble.members[0].provenance) is not None:
         raise SpecError(
             f"this model {lacks}: it was refitted on every labelled image, so none is left to calibrate it on; give the"

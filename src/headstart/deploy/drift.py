@@ -18,7 +18,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.errors import ModelError
 from headstart.evaluate.metrics.intervals import Estimate
 from headstart.evaluate.uncertainty.appearance import appearance
-from headstart.evaluate.uncertainty.drift import Compared, Sketch, compare, projected
+from headstart.evaluate.uncertainty.drift import DriftTest, Sketch, compare, projected
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.evaluate.uncertainty.selective import exact
 from headstart.evaluate.uncertainty.unlabelled_accuracy import Guess, guess_accuracy
@@ -98,7 +98,7 @@ class Drift:
         classes: the class names.
     """
 
-    compared: Compared
+    compared: DriftTest
     accuracy: Guess
     unfamiliar: Estimate
     least: tuple[tuple[int, float], ...]

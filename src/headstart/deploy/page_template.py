@@ -9,7 +9,7 @@ from importlib import resources
 
 
 @dataclass(frozen=True)
-class Engine:
+class PageEngine:
     """What classifies the pictures of a page.
 
     Args:
@@ -25,18 +25,18 @@ class Engine:
     privacy: str
 
 
-IN_BROWSER = Engine(
+IN_BROWSER = PageEngine(
     "page_in_browser.js",
     " 'wasm-unsafe-eval' blob:",
     "'none'",
     "The pictures stay on this device: this page sends nothing anywhere and works without a network.",
 )
-BY_SERVER = Engine(
+BY_SERVER = PageEngine(
     "page_by_server.js", "", "'self'", "The pictures are sent to this server, which answers and does not store them."
 )
 
 
-def page_text(engine: Engine, *, title: str, about: str, card: str = "", data: str = "") -> str:
+def page_text(engine: PageEngine, *, title: str, about: str, card: str = "", data: str = "") -> str:
     """Return the page as HTML.
 
     Args:

@@ -43,7 +43,7 @@ class Sorter:
         """Refuse to sort into a folder that images are read from.
 
         Raises:
-            SpecError: which.
+            SpecError: the folder that images are read from.
         """
         root = self.root.resolve()
         places = {root, *(root / name for name in (*self._folders.values(), self._without))}
@@ -61,7 +61,7 @@ class Sorter:
         """Copy or link one image into the folder of each of its classes.
 
         Raises:
-            DataError: the image cannot be read any more.
+            DataError: the image can no longer be read.
             StoreError: the place cannot be written, or links are impossible there.
         """
         if prediction.error is not None:
@@ -94,7 +94,7 @@ class Sorter:
 
 
 def _is_there(image: Unlabelled, content: bytes | None, target: Path) -> bool:
-    """Say whether the file is what an earlier run made of this image."""
+    """Return whether the file is what an earlier run made of this image."""
     if content is None:
         return image.path is not None and target.is_symlink() and target.readlink() == image.path.absolute()
     if not target.is_file() or target.is_symlink():
@@ -135,7 +135,7 @@ def _content(image: Unlabelled) -> bytes:
         try:
             return image.path.read_bytes()
         except OSError as error:
-            raise DataError(f"{image.path}: cannot be read any more ({error.strerror}); classify it again") from error
+            raise DataError(f"{image.path}: can no longer be read ({error.strerror}); classify it again") from error
     content = image.read()
     assert isinstance(content, bytes), "only encoded images are sorted"
     return content

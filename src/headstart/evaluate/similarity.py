@@ -23,7 +23,7 @@ class StageSimilarity:
     Args:
         first, second: the stages' names.
         cka: float [first stages, second stages]; 1 is the same up to rotation and scale, about 0 unrelated.
-        n: how many images it rests on.
+        n: how many images it is computed from.
     """
 
     first: tuple[str, ...]

@@ -31,7 +31,7 @@ class Explainer:
     Args:
         title: its display name.
         method: computes the maps.
-        signed: positive parts speak for the target, negative ones against it.
+        signed: positive parts support the target, negative ones oppose it.
         outlined: maps consist of pieces; their borders are drawn.
         package: the optional package that computes the maps, of the extra `explain`.
     """

@@ -66,7 +66,7 @@ def rollout(attention: list[Float[Tensor, "n heads t t"]]) -> Float[Tensor, "n t
 
 
 def _reads_class_token(backbone: Backbone) -> bool:
-    """Say whether the last stage hands on the class token, as all do that do not say otherwise."""
+    """Return whether the last stage hands on the class token, as all do that do not say otherwise."""
     end = list(backbone.stages)[-1]
     if isinstance(end, Reduce):  # cut short: the patches are averaged
         return False

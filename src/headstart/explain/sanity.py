@@ -108,7 +108,7 @@ def _correlations(maps: np.ndarray, others: np.ndarray) -> list[float]:
 
 
 def _changed(correlation: float, reference: float | None) -> bool:
-    """Say whether a correlation fell at least half the way from 1 to that of different images (or to 0)."""
+    """Return whether a correlation fell at least half the way from 1 to that of different images (or to 0)."""
     return correlation < (1 + max(reference or 0.0, 0.0)) / 2
 
 

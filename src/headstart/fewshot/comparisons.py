@@ -173,7 +173,7 @@ def _verdict(
 
 
 def _settled(gap: Float[np.ndarray, " e"], least: float, margin: float) -> str:
-    """Say how many episodes would settle a question if the difference stays."""
+    """Describe how many episodes would settle a question if the difference stays."""
     size, spread = abs(float(gap.mean())), float(gap.std(ddof=1))
     goal = max(size, margin - size)
     reach = float(special.ndtri(0.5 + LIKELY / 2))

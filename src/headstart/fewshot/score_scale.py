@@ -28,7 +28,7 @@ class ScoreScale:
 
     @property
     def percent(self) -> bool:
-        """Say whether scores are read in per cent."""
+        """Return whether scores are read in per cent."""
         return (self.worst, self.best) == _POINTS
 
     def share(self, score: float) -> float:

@@ -72,7 +72,7 @@ def load_state(
     if not path.exists():
         return None
     if not is_intact(path):
-        say(f"{path}: damaged; the training begins anew")
+        say(f"{path}: damaged; training starts again from the beginning")
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)

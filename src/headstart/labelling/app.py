@@ -109,7 +109,7 @@ class _Page:
         self.comparing = Comparing(session.file.path, options=options_of(session.embeddings.dataset.bands))
 
     def state(self) -> dict[str, Any]:
-        """Say what is labelled, and how good the classifier is."""
+        """Report what is labelled, and how good the classifier is."""
         self.session.catch_up()
         session, fitted = self.session, self.session.fitted
         labelled = int((session.labels >= 0).sum())

@@ -46,7 +46,7 @@ class Gain:
 
     @property
     def pays(self) -> bool:
-        """Say whether more labels of the same kind may still bring `PAYS` points."""
+        """Return whether more labels of the same kind may still bring `PAYS` points."""
         return self.high >= PAYS
 
 

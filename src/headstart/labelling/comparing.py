@@ -91,7 +91,7 @@ class Comparing:
             return Path(answer["report"]).read_text("utf-8")
         except OSError as error:
             raise DataError(
-                f"{answer['report']}: the report cannot be read ({error.strerror}); compare again to write it anew"
+                f"{answer['report']}: the report cannot be read ({error.strerror}); compare again to rewrite it"
             ) from error
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ def contact_sheet(embeddings: Embeddings, picture: Picture, nearest: Sequence[Si
     """Return a PNG: the picture first, then the images like it with their cosines, in rows of six.
 
     Raises:
-        UndecodableError: an image cannot be read any more.
+        UndecodableError: an image can no longer be read.
     """
     reader, bands = embeddings.dataset.reader, embeddings.bands
     with quiet_pillow():

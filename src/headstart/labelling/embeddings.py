@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.bands import Asked, Bands
+from headstart.bands import Bands, BandsAsked
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.decode import decode, quiet_pillow
 from headstart.data.decoding.pictures import Picture
@@ -103,8 +103,8 @@ def embed(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     label: str | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     device: str = "auto",
     store: Store | None = None,
 ) -> Embeddings:
@@ -116,8 +116,9 @@ def embed(
         data: what `compare` takes, or images without labels.
         backbone: the network; its features are taken before the classifier.
         weights: "imagenet", "aerial", "none" (random) or a file.
-        label: which label, where the data have several.
-        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
+        label: the label to use if the data have several.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
         device: "auto", "cpu", "cuda", "mps".
         store: the cache.
 
@@ -142,7 +143,7 @@ def embed(
     return Embeddings(dataset, flat(features), loaded.backbone.name, origin, resources, spec)
 
 
-def read_already(data: Source, bands: Asked | None, show: Asked | None) -> Dataset | None:
+def read_already(data: Source, bands: BandsAsked | None, show: BandsAsked | None) -> Dataset | None:
     """Return a dataset that was given as such; None where the source is yet to be read.
 
     Raises:
@@ -155,7 +156,9 @@ def read_already(data: Source, bands: Asked | None, show: Asked | None) -> Datas
     return data
 
 
-def images_of(data: Source, label: str | None = None, bands: Asked | None = None, show: Asked | None = None) -> Dataset:
+def images_of(
+    data: Source, label: str | None = None, bands: BandsAsked | None = None, show: BandsAsked | None = None
+) -> Dataset:
     """Return the images with their labels, or without where the source gives none, which is said.
 
     Args:

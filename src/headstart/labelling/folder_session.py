@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.bands import Asked
+from headstart.bands import BandsAsked
 from headstart.data.sources.without_labels import load_without_labels
 from headstart.labelling.embeddings import BACKBONE, embed
 from headstart.labelling.label_file import LabelFile
@@ -23,22 +23,26 @@ def label_session(
     share: float = 0.25,
     suggest: bool = False,
     seed: int = 0,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     device: str = "auto",
     store: Store | None = None,
 ) -> LabelSession:
-    """Return the labelling of a folder, which goes on where it was left if the file of labels exists.
+    """Return the labelling session of a folder, which resumes if the file of labels exists.
 
     Args:
         folder: is searched to any depth; names of folders are not taken for labels.
         classes: those to begin with; more can be added.
         file: a CSV; by default FOLDER-labels.csv in the current folder.
-        backbone, weights, device, store: of the vectors; see `embed`.
+        backbone: the network that computes the vectors; see `embed`.
+        weights: of the network.
+        device: "auto", "cpu", "cuda", "mps".
+        store: the cache.
         share: of suggestions that come from a random sample, which measures the accuracy, between 0 and 1.
-        suggest: show images that teach; otherwise all come in random order.
+        suggest: show informative images; otherwise all come in random order.
         seed: of the random sample.
-        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
 
     Raises:
         DataError: no image, or the file is another table.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.bands import Asked
+from headstart.bands import BandsAsked
 from headstart.data.sources.unlabelled import Member, Unlabelled
 from headstart.deploy.classifier import Classifier
 from headstart.devices import resolve_device
@@ -47,11 +47,11 @@ class ImageMap:
         return self.projection.positions
 
     def save(self, path: str | Path, *, thumbnails: int = THUMBNAILS) -> Path:
-        """Write one HTML page that needs no network; return where.
+        """Write one HTML page that works offline; return where.
 
         Args:
             path: the file.
-            thumbnails: at most so many images, chosen at random, have a small picture in the page.
+            thumbnails: the maximum number of images, chosen at random, that have a small picture in the page.
 
         Raises:
             StoreError: the place cannot be written.
@@ -89,8 +89,8 @@ def map_images(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     label: str | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     method: str = AUTO,
     model: str | Path | None = None,
     seed: int = 0,
@@ -103,19 +103,21 @@ def map_images(
 
     Args:
         data: what `compare` takes, or images without labels.
-        backbone, weights: the network; see `embed`.
-        label: which label, where the data have several.
-        bands, show: of the images; see `embed`.
-        method: "tsne" (a map by neighbours; extra `map`), "pca", or "auto": the first that is installed.
+        backbone: the network that computes the vectors; see `embed`.
+        weights: of the network.
+        label: the label to use if the data have several.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
+        method: "tsne" (extra `map`), "pca", or "auto": the first that is installed.
         model: a saved classifier, whose predictions and mistakes the map shows.
-        seed: of the map by neighbours.
+        seed: of the t-SNE map.
         device: "auto", "cpu", "cuda", "mps".
         store: the cache.
 
     Raises:
         DataError: there is no usable image.
         ModelError, WeightsError: the network is unknown, or its weights are unavailable.
-        MissingExtra: a map by neighbours was asked for, and the extra is not installed.
+        MissingExtra: a t-SNE map was asked for, and the extra is not installed.
         SpecError: an unknown method.
     """
     method_for(method, 1_000_000)  # refused before anything is computed

@@ -96,7 +96,7 @@ def _equal(given: str, key: str) -> bool:
 
 
 def _from_own_page(request: Request) -> bool:
-    """Say whether a page of this server sends it, or a program; browsers name the page in one header or the other."""
+    """Return whether a page of this server, or a program, sends it; browsers name the page in one of two headers."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
         return site in ("same-origin", "none")

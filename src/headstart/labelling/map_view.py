@@ -1,4 +1,4 @@
-"""The map in the page of `headstart label`: principal components at once, a map by neighbours when it is computed."""
+"""The map in the page of `headstart label`: principal components at once, a t-SNE map when it is computed."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Pictures:
         """Return the JPEG of an image whose longer side is at most `side` px.
 
         Raises:
-            DataError: it cannot be read any more.
+            DataError: it can no longer be read.
         """
         with self._lock:
             if (row, side) in self._made:

@@ -38,12 +38,12 @@ class LabelSession:
     All methods may be called from several threads.
 
     Args:
-        embeddings: of the images; each has a file of its own.
+        embeddings: of the images; each image is a separate file.
         file: where the labels are.
         classes: in the order of the page's keys; those in the file are added.
         share: of suggestions that come from a random sample, which measures the accuracy.
         seed: of the random sample.
-        suggests: show images that teach; otherwise all come in random order.
+        suggests: show informative images; otherwise all come in random order.
     """
 
     embeddings: Embeddings
@@ -151,7 +151,7 @@ class LabelSession:
             return rows
 
     def skip(self, rows: Sequence[int], who: str) -> None:
-        """Suggest these images to this person no more, as long as the session lasts."""
+        """Stop suggesting these images to this person in this session."""
         with self._lock:
             skipped = self._skipped.setdefault(who, set())
             if new := tuple(row for row in rows if row not in skipped):
@@ -168,9 +168,9 @@ class LabelSession:
         """Return images to label next; for two minutes they are shown to nobody else.
 
         Args:
-            count: at most so many.
+            count: the maximum number of images.
             who: the person.
-            suggest: images that teach, or all in random order; by default as the session does.
+            suggest: informative images, or all in random order; by default as the session does.
         """
         with self._lock:
             self.catch_up()
@@ -196,7 +196,7 @@ class LabelSession:
 
         Args:
             picture: a path, bytes, an open file, a PIL image, an array or a tensor.
-            count: at most so many.
+            count: the maximum number of images.
             who: the person: as with `next`, nobody else is shown these images for two minutes, and what others are
                 shown is left out. None: neither.
 
@@ -224,7 +224,7 @@ class LabelSession:
         return found
 
     def _with_others(self, who: str) -> npt.NDArray[np.bool_]:
-        """Say which images are being shown to somebody else."""
+        """Return which images are being shown to somebody else."""
         now = time.monotonic()
         self._reserved = {row: (owner, until) for row, (owner, until) in self._reserved.items() if until > now}
         busy = np.zeros(len(self.paths), dtype=bool)

@@ -57,7 +57,7 @@ class SharedTable(ABC, Generic[K, V]):
         return dict(self._seen)
 
     def changed_elsewhere(self) -> bool:
-        """Say whether another program has changed the file since its rows were last seen here."""
+        """Return whether another program has changed the file since its rows were last seen here."""
         return self._file_state() not in (self._state, _NO_FILE)
 
     def _file_state(self) -> str:

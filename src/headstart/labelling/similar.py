@@ -55,12 +55,12 @@ def nearest_rows(
 
 
 def most_similar(embeddings: Embeddings, picture: Picture, count: int = 10) -> list[Similar]:
-    """Return the `count` images most like a picture, most similar first; the picture itself, if it is among them.
+    """Return the `count` images most like a picture, most similar first; it is included if it is among them.
 
     Args:
         embeddings: of the images to search.
         picture: a path, bytes, an open file, a PIL image, an array or a tensor.
-        count: at most so many.
+        count: the maximum number.
 
     Raises:
         SpecError: fewer than one is asked for.

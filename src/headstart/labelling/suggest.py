@@ -1,9 +1,9 @@
-"""Which images to label next: a random sample that measures, and images that teach.
+"""Which images to label next: a random sample that measures, and informative images.
 
 The first images are typical ones: groups of similar images are represented in the order in which they cover the rest
-(greedy facility location; for few labels typical images teach most, Hacohen, Dekel & Weinshall 2022). Once there are
-about two labels per class, the images that the classifier is least sure of teach more (the margin of Scheffer et al.
-2001), spread so that no two are alike.
+(greedy facility location; for few labels typical images are the most informative, Hacohen, Dekel & Weinshall 2022).
+Once there are about two labels per class, the images that the classifier is least sure of are more informative (the
+margin of Scheffer et al. 2001), spread so that no two are alike.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 
 RANDOM, TYPICAL, UNCERTAIN = "random", "typical", "uncertain"
 REST = "rest"  # in random order, when the random sample is used up
-PER_CLASS = 2  # labels per class, on average, from which on uncertain images teach more than typical ones
+PER_CLASS = 2  # labels per class, on average, from which on uncertain images are more informative than typical ones
 GROUPS = 600  # representatives of similar images
 _DIMENSIONS = 64
 _SAMPLE = 12_000  # images from which directions and groups are found
@@ -174,7 +174,7 @@ def representatives(
     Args:
         short: [n, k], of unit length.
         rows: those that may represent, and are represented.
-        groups: at most so many.
+        groups: the maximum number.
         generator: draws the images that the search for groups starts from.
     """
     if len(rows) <= groups:
@@ -200,5 +200,5 @@ def margins_of(probabilities: npt.NDArray[np.floating]) -> Floats:
 
 
 def can_judge(taught: int, classes: int) -> bool:
-    """Say whether there are enough labels for the classifier to say which images it is unsure of."""
+    """Return whether there are enough labels for the classifier to say which images it is unsure of."""
     return classes > 1 and taught >= max(10, PER_CLASS * classes)

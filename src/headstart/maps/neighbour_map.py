@@ -24,7 +24,7 @@ _LONG = 20_000  # images, from which on the search for neighbours takes long, to
 
 
 def is_installed() -> bool:
-    """Say whether the package is there."""
+    """Return whether the package is there."""
     return find_spec(PACKAGE) is not None
 
 
@@ -41,7 +41,7 @@ def neighbour_map(
     Raises:
         MissingExtra: openTSNE is not installed.
     """
-    require(PACKAGE, "a map by neighbours", EXTRA)
+    require(PACKAGE, "a t-SNE map", EXTRA)
     from openTSNE import TSNEEmbedding, initialization
     from openTSNE.affinity import PerplexityBasedNN
 

@@ -31,7 +31,7 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Preserved:
     """Shares of each image's most similar others that a map keeps near it, on average.
 
     Args:
@@ -53,7 +53,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Mixing:
-    """How one class lies among the others, by the vectors.
+    """How far one class is mixed with the others, by the vectors.
 
     Args:
         name: of the class.
@@ -86,12 +86,12 @@ def similar_images(vectors: npt.NDArray[np.float32], seed: int = 0) -> Neighbour
     return Neighbours(rows, np.concatenate(found) if found else np.zeros((0, 0), dtype=np.int64))
 
 
-def kept_near(neighbours: Neighbours, positions: npt.NDArray[np.float32]) -> Kept:
+def kept_near(neighbours: Neighbours, positions: npt.NDArray[np.float32]) -> Preserved:
     """Measure which of the most similar images are near on the map [n, 2]."""
     rows, count, n = neighbours.rows, neighbours.nearest.shape[1], len(positions)
     wide = min(WIDE, n - 1)
     if count < 1:
-        return Kept(1.0, 1.0, 0, 0, len(rows), 1.0)
+        return Preserved(1.0, 1.0, 0, 0, len(rows), 1.0)
     near, far = 0, 0
     for start in range(0, len(rows), _BLOCK):
         some = rows[start : start + _BLOCK]
@@ -101,14 +101,14 @@ def kept_near(neighbours: Neighbours, positions: npt.NDArray[np.float32]) -> Kep
         near += int((similar[:, :, None] == places[:, None, :count]).sum())
         far += int((similar[:, :, None] == places[:, None, :]).sum())
     total = len(rows) * count
-    return Kept(near / total, far / total, count, wide, len(rows), wide / (n - 1))
+    return Preserved(near / total, far / total, count, wide, len(rows), wide / (n - 1))
 
 
 def mixing(neighbours: Neighbours, codes: IntArray, classes: Sequence[str]) -> list[Mixing]:
-    """Return how each class lies among the others.
+    """Return how far each class is mixed with the others.
 
     Of each image, at most as many of the nearest images with a class count as its own class has others: an image that
-    lies among all of its class has a share of 1, however few they are.
+    whose neighbours include all of its class has a share of 1, however few they are.
 
     Args:
         neighbours: of some of the images.

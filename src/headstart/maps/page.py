@@ -1,4 +1,4 @@
-"""A map as one HTML file that needs no network, and the scripts that every page with a map holds."""
+"""A map as one HTML file that works offline, and the scripts that every page with a map holds."""
 
 from __future__ import annotations
 

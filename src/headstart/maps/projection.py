@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from headstart.errors import SpecError, choose, require
 from headstart.maps.neighbour_map import EXTRA, LEAST, PACKAGE, is_installed, neighbour_map
-from headstart.maps.neighbourhoods import Kept, Neighbours, kept_near, similar_images
+from headstart.maps.neighbourhoods import Neighbours, Preserved, kept_near, similar_images
 from headstart.maps.principal import principal_components
 from headstart.storage.store import Store, array_digest, content_key
 from headstart.units import percent
@@ -39,7 +39,7 @@ class Projection:
 
     positions: npt.NDArray[np.float32]
     method: str
-    kept: Kept
+    kept: Preserved
     neighbours: Neighbours
     shares: tuple[float, float] | None
     why: str
@@ -121,17 +121,17 @@ def method_for(method: str, images: int) -> tuple[str, str]:
     """
     choose("method", method, METHODS)
     if method == TSNE:
-        require(PACKAGE, "a map by neighbours", EXTRA)
+        require(PACKAGE, "a t-SNE map", EXTRA)
     if method == TSNE and images < LEAST:
-        raise SpecError(f"a map by neighbours needs at least {LEAST} images, not {images}; choose the method pca")
+        raise SpecError(f"a t-SNE map needs at least {LEAST} images, not {images}; choose the method pca")
     if method != AUTO:
         return method, ""
     if images < LEAST:
-        return PCA, f" ({images} images are too few for a map by neighbours)"
+        return PCA, f" ({images} images are too few for a t-SNE map)"
     if not is_installed():
-        return PCA, f" (pip install 'headstart[{EXTRA}]' for a map by neighbours)"
+        return PCA, f" (pip install 'headstart[{EXTRA}]' for a t-SNE map)"
     if images > MOST:
-        return PCA, f" (a map by neighbours of {images:,} images takes long: choose the method tsne for one)"
+        return PCA, f" (a t-SNE map of {images:,} images takes long: choose the method tsne for one)"
     return TSNE, ""
 
 

@@ -34,7 +34,7 @@ def chosen_rows(count: int, most: int, seed: int = 0) -> list[int]:
 def sheets_of(reader: Reader, rows: Sequence[int], bands: Bands | None = None) -> dict[str, Any] | None:
     """Return sheets of the pictures of some rows, as the page reads them; None without rows.
 
-    A picture that cannot be read any more is left out. Of pictures with bands, three are shown.
+    A picture that can no longer be read is left out. Of pictures with bands, three are shown.
     """
     if not rows:
         return None

@@ -124,7 +124,7 @@ def _can_update(module: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
 
 
 def _is_linear_in_weight(conv: nn.Conv2d) -> bool:
-    """Say whether a convolution uses its weight as it is (some of timm's standardise it first)."""
+    """Return whether a convolution uses its weight as it is (some of timm's standardise it first)."""
     return type(conv).forward is nn.Conv2d.forward or type(conv).__name__ == "Conv2dSame"
 
 

@@ -58,7 +58,7 @@ def check_head(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, mult
         if not isinstance(columns, list) or not all(_whole(column) for column in columns):
             raise ModelError("the head's columns must be whole numbers")
         if inner.get("kind") == "selected":
-            raise ModelError("the head selects from a selection")
+            raise ModelError("nested class selections are not supported")
         tensors = {name.removeprefix("head."): value for name, value in tensors.items()}
         config, inner = inner, None
     if config.get("multi_label") is not multi_label:

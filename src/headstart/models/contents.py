@@ -40,10 +40,10 @@ def other_content(first: bytes) -> str | None:
 
 
 def is_safetensors(first: bytes) -> bool:
-    """Say whether a file begins as safetensors files do: the length of a header, and JSON."""
+    """Return whether a file begins as safetensors files do: the length of a header, and JSON."""
     return 0 < int.from_bytes(first[:8], "little") <= _MAX_HEADER and first[8:9] == b"{"
 
 
 def is_torch_file(first: bytes) -> bool:
-    """Say whether a file begins as those of torch.save do: a zip archive, or a pickle."""
+    """Return whether a file begins as those of torch.save do: a zip archive, or a pickle."""
     return first.startswith((b"PK\x03\x04", b"\x80"))

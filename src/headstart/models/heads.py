@@ -194,7 +194,7 @@ class SelectedClasses(nn.Module):
 
     @property
     def multi_label(self) -> bool:
-        """Say whether an image may have several classes."""
+        """Return whether an image may have several classes."""
         return self.head.multi_label
 
     @property

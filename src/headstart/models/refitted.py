@@ -10,7 +10,7 @@ from typing import Any, TypedDict, cast
 
 REFITTED = "refitted"  # its key among the facts of a bundle's provenance
 NO_GUARANTEE = (
-    "No image is left to calibrate the refitted model on: it gives no prediction sets and guarantees no accuracy."
+    "No image is left to calibrate the refitted model on: it has no prediction sets and guarantees no accuracy."
 )
 
 

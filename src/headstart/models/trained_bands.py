@@ -19,7 +19,7 @@ def canonical(name: str) -> str:
 
 
 def are_unnamed(choice: BandChoice) -> bool:
-    """Say whether the files name none of these bands, so that they are called by their numbers."""
+    """Return whether the files name none of these bands, so that they are called by their numbers."""
     return all(name == str(index) for name, index in zip(choice.names, choice.indices, strict=True))
 
 

@@ -63,7 +63,7 @@ def counted(count: int, word: str, many: str | None = None) -> str:
 
 
 def is_share(metric: str) -> bool:
-    """Say whether a metric is a share of 1, shown in per cent."""
+    """Return whether a metric is a share of 1, shown in per cent."""
     return metric not in _NO_SHARE
 
 

@@ -90,7 +90,7 @@ class Depth(IntEnum):
 def fault(
     folder: Path, files: Mapping[str, Facts], depth: Depth = Depth.SAMPLE, *, seed: int | None = None
 ) -> str | None:
-    """Say which file has changed since it was written, or None.
+    """Return which file has changed since it was written, or None.
 
     Args:
         folder: holds the files.
@@ -149,7 +149,7 @@ def unsealed(path: Path, *, strict: bool = False) -> Facts:
 
 
 def _has_seal(facts: Facts) -> bool:
-    """Say whether facts were sealed, also where damage has given the seal another name."""
+    """Return whether facts were sealed, also where damage has given the seal another name."""
     return "sha256" in facts or any(
         isinstance(value, str) and len(value) == 64 and value == _digest({k: v for k, v in facts.items() if k != name})
         for name, value in facts.items()
@@ -188,7 +188,7 @@ def certify(part: Path, path: Path) -> None:
 
 
 def is_intact(path: Path) -> bool:
-    """Say whether a file is there and is what `certify` moved there."""
+    """Return whether a file is there and is what `certify` moved there."""
     try:
         return sha256_of(path) in _note(path).read_text().split()
     except (OSError, ValueError):

@@ -181,7 +181,7 @@ def disk_errors(place: Path) -> Iterator[None]:
         if number in _FULL:
             raise StoreError(
                 f"{place}: the disk is full; free some space (see 'headstart cache') or set HEADSTART_CACHE"
-                " to a larger disk; what was finished is kept"
+                " to a larger disk; finished work is kept"
             ) from error
         if number in _REFUSED:
             raise StoreError(f"{place}: cannot be written ({os.strerror(number)}); choose another place") from error
@@ -191,7 +191,7 @@ def disk_errors(place: Path) -> Iterator[None]:
                 f" ({os.strerror(number)}); delete or rename it"
             ) from error
         if number in _LIMITS:
-            raise StoreError(f"{place}: {_LIMITS[number]}; what was finished is kept") from error
+            raise StoreError(f"{place}: {_LIMITS[number]}; finished work is kept") from error
         raise
 
 

@@ -99,7 +99,7 @@ def acquired(lock: FileLock, timeout: float) -> bool:
 
 
 def _is_linked(lock: FileLock) -> bool:
-    """Say whether the file that is locked is still the one at its path."""
+    """Return whether the file that is locked is still the one at its path."""
     descriptor = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
     if descriptor is None or os.name == "nt":
         return True

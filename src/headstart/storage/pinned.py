@@ -22,7 +22,7 @@ class _Pin:
     mark: Path | None
 
     def holds(self, folder: Path) -> bool:
-        """Say whether this is still the folder; also where its disk does not answer at the moment."""
+        """Return whether this is still the folder; also where its disk does not answer at the moment."""
         try:
             found = folder.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -69,7 +69,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it, where they are missing; but a pinned one is never made again.
 
     Raises:
-        StoreError: it is below a pinned folder that is not there any more.
+        StoreError: it is below a pinned folder that no longer exists.
     """
     above = next((place for place in (folder, *folder.parents) if place in _pins), None)
     if above is None:
@@ -86,7 +86,7 @@ def make_folder(folder: Path) -> None:
 def moved(folder: Path) -> StoreError:
     """Return the error that says that a folder is not where it was."""
     return StoreError(
-        f"{folder}: was moved, renamed or deleted while it was written to; nothing has been written here since. What"
-        " was finished is kept: move the folder back, or give its new place (--out) or new name (name:), and give the"
-        " same command again"
+        f"{folder}: was moved, renamed or deleted while it was written to; nothing has been written here since."
+        " Finished work is kept: move the folder back, or give its new place (--out) or new name (name:), and run the"
+        " command again"
     )

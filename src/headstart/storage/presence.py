@@ -25,7 +25,7 @@ _FORGOTTEN = 3600.0  # seconds after which a temporary file of an unknown proces
 
 @contextlib.contextmanager
 def at_work(folder: Path, *, pin: bool = False) -> Iterator[None]:
-    """Say that this process works in `folder`, for as long as the block runs; nothing where that cannot be written.
+    """Announce that this process works in `folder` while the block runs; nothing where that cannot be written.
 
     Args:
         folder: is made if it is not there.
@@ -134,7 +134,7 @@ def _locks(folder: Path) -> list[Path]:
 
 
 def _held(path: Path) -> bool:
-    """Say whether a process holds the lock file; one that its process has deleted by now is not created again."""
+    """Return whether a process holds the lock file; one that its process has deleted by now is not created again."""
     lock = _abandoned(path)
     if lock is None:
         return path.exists()

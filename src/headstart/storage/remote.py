@@ -47,7 +47,7 @@ class RemoteStore(Store):
         self._system()
 
     def has(self, kind: str, key: str) -> bool:
-        """Say whether the entry is complete here or in the remote store; after True it is here."""
+        """Return whether the entry is complete here or in the remote store; after True it is here."""
         if self.here(kind, key):
             self._share(kind, key)
             return True
@@ -156,7 +156,7 @@ def _listed(content: bytes) -> _Listed | None:
 
 
 def _stays_inside(name: str) -> bool:
-    """Say whether a name of a file, on any system, is of one inside the entry's folder."""
+    """Return whether a name of a file, on any system, is of one inside the entry's folder."""
     return _FILE.fullmatch(name) is not None and not any(
         part in ("", ".", "..") or part.endswith((".", " ")) for part in name.split("/")
     )
@@ -202,6 +202,6 @@ def _answers(remote: str) -> Iterator[None]:
         raise
     except Exception as error:  # every fsspec implementation passes on what its own client raises
         raise StoreError(
-            f"{remote}: the shared store does not answer as it should ({first_line(error)}); what was finished is"
-            " kept in the local cache: check the address and the credentials, then give the same command again"
+            f"{remote}: the shared store cannot be used ({first_line(error)}); finished work is kept in the"
+            " local cache: check the address and the credentials, then run the command again"
         ) from error

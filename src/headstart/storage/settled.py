@@ -15,7 +15,7 @@ _SECOND = 1_000_000_000  # nanoseconds
 
 
 def is_settled(*times: int, by: float | None = None) -> bool:
-    """Say whether a file that last changed then would have another time if it changed after `by`.
+    """Return whether a file that last changed then would have another time if it changed after `by`.
 
     Args:
         times: of the last changes of the file's content and entry (ns since the epoch); the later one counts, and

@@ -88,7 +88,7 @@ class Store:
         return self.root / kind / key
 
     def here(self, kind: str, key: str) -> bool:
-        """Say whether the entry is complete in this folder and its files are what was written.
+        """Return whether the entry is complete in this folder and its files are what was written.
 
         They are checked once in a process, and again when they change. An entry that is damaged is deleted, with a
         line that says so. Of files over 256 MiB only some blocks are read.
@@ -115,7 +115,7 @@ class Store:
         return self._discard(kind, key, why, depth, "it will be rebuilt") == "sound"
 
     def damage(self, kind: str, key: str, depth: Depth = Depth.SAMPLE) -> str | None:
-        """Say what is wrong with a complete entry, or None."""
+        """Return what is wrong with a complete entry, or None."""
         folder = self.path(kind, key)
         try:
             facts = unsealed(folder / MANIFEST, strict=True)
@@ -131,7 +131,7 @@ class Store:
         return why
 
     def has(self, kind: str, key: str) -> bool:
-        """Say whether the entry is complete; after True it is at `path`."""
+        """Return whether the entry is complete; after True it is at `path`."""
         return self.here(kind, key)
 
     def manifest(self, kind: str, key: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Store:
                 with locked(self._lock(kind, key)):  # `prune` may have it in its hands, and put it back
                     found = self.here(kind, key)
                 if not found:
-                    raise StoreError(f"{folder}: is not in the cache any more; give the same command again")
+                    raise StoreError(f"{folder}: was removed from the cache; run the command again")
             facts = unsealed(folder / MANIFEST, strict=True)
         except StoreError:
             _checked.pop(folder, None)
@@ -222,7 +222,7 @@ class Store:
         delete(folder)
 
     def drop(self, kind: str, key: str) -> None:
-        """Delete an entry that nobody needs any more, if there is one; also where other machines would find it."""
+        """Delete an entry that is no longer needed, if there is one; also where other machines would find it."""
         self.remove(kind, key)
 
     def prune(self, keep_bytes: int) -> int:
@@ -356,11 +356,11 @@ def _stamps(folder: Path, names: Iterable[str]) -> Stamps | None:
 
 
 def _are_settled(stamps: Stamps) -> bool:
-    """Say whether the time of each file, of which none was written a moment ago, would show that it changes."""
+    """Return whether the time of each file, of which none was written a moment ago, would show that it changes."""
     return all(is_settled(*times) for _, _, *times in stamps[1:])
 
 
 def _is_known(folder: Path, depth: Depth) -> bool:
-    """Say whether the files of an entry are those that were checked, as deep as this."""
+    """Return whether the files of an entry are those that were checked, as deep as this."""
     names, stamps, done = _checked.get(folder, ((), None, depth))
     return stamps is not None and done >= depth and _stamps(folder, names) == stamps

@@ -8,20 +8,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from headstart.bands import Asked, as_list
+from headstart.bands import BandsAsked, as_list
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import list_dataset, title_of
 from headstart.data.sources.written import written
 from headstart.data.splits import FEW_TEST_IMAGES
 from headstart.errors import MissingExtra, SpecError, choose, require
-from headstart.models.line_ups.choose import Network
+from headstart.models.line_ups.choose import NamedNetwork
 from headstart.models.line_ups.table import STRONG
 from headstart.progress import say
 from headstart.storage.names import readable
 from headstart.study.planning.networks import networks_for
 from headstart.study.spec.networks import PROXY_IMAGES, is_line_up
 from headstart.transfer.finetune.recipe import Recipe
-from headstart.transfer.heads.catalogue import HEADS as KINDS
+from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
 FOLDS = 5  # of cross-validation
@@ -37,7 +37,7 @@ BASELINES: dict[str, dict[str, Any]] = {
     },
 }
 TAILS = {"efficientnet_lite": "stage6", "resnet": "stage3"}  # what a budget leaves frozen of a network it tunes
-TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each image in place of a pass every epoch
+TUNING: dict[str, Any] = {  # from the fitted probe; two stored views of each image in place of a pass every epoch
     "strategy": "lp_ft",
     "views": 2,
     "recipe": {"epochs": 6, "augment": ["horizontal_flip"]},
@@ -46,7 +46,7 @@ TUNED: dict[str, Any] = {  # from the fitted probe; two stored views of each ima
 TOGETHER = "networks together"
 AVERAGED = ("logistic", "ridge")  # the heads whose probabilities are averaged, of all networks
 COPIES = {"exact": True, "near": "near"}  # what drop_duplicates is called in a study file
-HEADS = ("logistic", "ridge", "prototypes", "knn")
+DEFAULT_HEADS = ("logistic", "ridge", "prototypes", "knn")
 
 
 def compare_spec(
@@ -56,7 +56,7 @@ def compare_spec(
     backbones: Sequence[str] | None = None,
     networks: str | Sequence[str] | None = None,
     licence: str | None = None,
-    heads: Sequence[str] = HEADS,
+    heads: Sequence[str] = DEFAULT_HEADS,
     seeds: int = 3,
     budget: str | None = None,
     drop_duplicates: str | None = None,
@@ -65,8 +65,8 @@ def compare_spec(
     training_images: int = 0,
     refit: str | None = None,
     corrections: str | Path | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
 ) -> dict[str, Any]:
     """Return the study that `compare` runs: baselines, backbones × heads, an ensemble of the backbones, several seeds.
 
@@ -78,25 +78,25 @@ def compare_spec(
         licence: "open" leaves out networks whose weights have a restricted or unknown licence.
         heads: fitted to the cached features; those for one label an image are left out if images have several.
         seeds: number of seeds, or of repeats of five-fold cross-validation if a class has too few test images.
-        budget: a time limit such as "5min"; time left after the frozen networks tunes the best one's last stages.
+        budget: a time limit such as "5min"; the remaining time tunes the last stages of networks, the best first.
         drop_duplicates: "exact" leaves out copies of images, "near" also those that were saved again or resized.
         name: of the study; by default derived from the dataset's name.
         random_features: add a third baseline, the first backbone with random weights; it costs a pass over the images.
         training_images: bootstrap samples that every head is fitted on again, for wider intervals (folds have them).
         refit: "all" trains the saved model on every image, test images included; the tested model stays in its run.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
         bands, show: "all" or which bands of each file are read, by index or name, and the three that people see.
     """
     tuning = budget is not None and _is_budget(budget) and _can_tune()  # refused before anything is advised
     listed = list_dataset(place := source_of(data), label=label)
     chosen = networks_for(len(listed), backbones, networks, licence=licence, budget=budget)
-    heads = [head for head in heads if not listed.multi_label or KINDS[head].multi_label]
+    heads = [head for head in heads if not listed.multi_label or HEADS[head].multi_label]
     runs = _runs(chosen, heads, _tuned_for(listed) if tuning else None, random_features=random_features)
     averaged = [f"{each.name} {head}" for each in chosen for head in AVERAGED if head in heads]
     read = bands_asked(data, bands, show)
     title, folded = title_of(place), _is_small(listed) and not read
     if folded and training_images:
-        say("the folds vary the training images: the wider interval comes from them, without bootstrap samples")
+        say("cross-validation already varies the training images; no bootstrap samples are drawn")
     return {
         "name": name or readable(f"compare {title}{' ' + label if label else ''}"),
         "question": f"Which frozen network and head classify {title} best, and how much better than no network?",
@@ -111,7 +111,7 @@ def compare_spec(
 
 
 def _runs(
-    chosen: Sequence[Network], heads: Sequence[str], tuned: Mapping[str, Any] | None, *, random_features: bool
+    chosen: Sequence[NamedNetwork], heads: Sequence[str], tuned: Mapping[str, Any] | None, *, random_features: bool
 ) -> dict[str, dict[str, Any]]:
     """Return the baselines, then the runs of each network."""
     runs = {baseline: dict(settings) for baseline, settings in BASELINES.items()}
@@ -132,14 +132,14 @@ def _data_of(
     return {**source, "split": {"folds": FOLDS, "fold": "seed"}} if folded else source
 
 
-def bands_asked(data: Data, bands: Asked | None, show: Asked | None) -> dict[str, Any]:
+def bands_asked(data: Data, bands: BandsAsked | None, show: BandsAsked | None) -> dict[str, Any]:
     """Return the settings `bands` and `show` of a study: as given, else those in which a dataset was read."""
     read = dict(data.bands.asked) if bands is None and isinstance(data, Dataset) and data.bands is not None else {}
     given = {"bands": bands if bands in (None, "all") else as_list(bands), "show": show and as_list(show)}
     return {**read, **{key: value for key, value in given.items() if value is not None}}
 
 
-def _runs_of(network: Network, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+def _runs_of(network: NamedNetwork, heads: Sequence[str], tuned: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     """Return the runs of one network: each head, and its last stages tuned, where there are settings for that."""
     backbone, base = network.name, {"backbone": network.name, "weights": network.weights}
     runs: dict[str, dict[str, Any]] = {f"{backbone} {head}": {**base, "strategy": head} for head in heads}
@@ -153,12 +153,12 @@ def _tuned_for(dataset: Dataset) -> dict[str, Any]:
     """Return the settings of a tuned run: a loss for several labels, and batches that few training images fill."""
     learned = len(dataset) if dataset.given_split is None else int((dataset.given_split == "train").sum())
     batch = 2 ** max(1, int(learned * (1 - TEST_SHARE) ** 2 / 2).bit_length() - 1)  # at least two batches an epoch
-    recipe = {**TUNED["recipe"], **({"loss": "bce"} if dataset.multi_label else {})}
-    return {**TUNED, "recipe": recipe if batch >= Recipe.batch_size else {**recipe, "batch_size": batch}}
+    recipe = {**TUNING["recipe"], **({"loss": "bce"} if dataset.multi_label else {})}
+    return {**TUNING, "recipe": recipe if batch >= Recipe.batch_size else {**recipe, "batch_size": batch}}
 
 
 def _is_small(dataset: Dataset) -> bool:
-    """Say whether a class has too few images for a test part, and folds can be made."""
+    """Return whether a class has too few images for a test part, and folds can be made."""
     if dataset.given_split is not None and bool((dataset.given_split == "test").any()):
         return False
     if dataset.groups is not None and len(set(dataset.groups.tolist())) < FOLDS:
@@ -192,7 +192,7 @@ def _is_budget(budget: str) -> bool:
 
 
 def _can_tune() -> bool:
-    """Say whether networks can be trained here; if not, tell the user which extra to install."""
+    """Return whether networks can be trained here; if not, tell the user which extra to install."""
     try:
         require("lightning", "tuned networks are left out of this comparison: training", "tune")
     except MissingExtra as error:

@@ -27,12 +27,19 @@ from headstart.evaluate.metrics.scoring import METRICS, scorer_of
 from headstart.models.bundle import model_bytes
 from headstart.notebook import Shown
 from headstart.progress import Ticker, progress
-from headstart.storage.names import folder_name, readable
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store, content_key
 from headstart.study.analysis.dataset_card import write_card
 from headstart.study.resources import Resources
-from headstart.study.results.evaluated import Evaluated, own_change, write_beside
+from headstart.study.results.evaluated import (
+    BATCH,
+    SEEN,
+    Evaluated,
+    evaluation_folder,
+    own_change,
+    undecodable,
+    write_beside,
+)
 from headstart.study.results.facts import write_facts
 from headstart.study.results.folder import StudyFolder, json_bytes
 from headstart.study.results.run_record import Fit, judged, result_files
@@ -42,7 +49,6 @@ from headstart.study.spec.schema import DataSpec
 from headstart.transfer.frozen.views import view_of
 from headstart.version import VERSION
 
-BATCH = 64
 STRATEGY = "evaluate"
 
 
@@ -112,7 +118,7 @@ def evaluate_models(
         SpecError: as `check_request` raises it.
         WeightsError: a model cannot be read.
         ModelError: the models do not have the same classes.
-        DataError: nothing is left to score, or the metric has no meaning for the labels.
+        DataError: nothing is left to score, or the metric is not defined for the labels.
     """
     check_request(places, metric, baseline)
     resources, models = Resources(store or default_store(), device), _loaded(places, device)
@@ -121,7 +127,7 @@ def evaluate_models(
     dataset, notes = _scored(resources.dataset(_with_bands(data, models)), models, part)
     images, bad = _decoded(dataset, models, resources)
     rows = _decodable(dataset, bad, notes)
-    folder = StudyFolder(Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}")))
+    folder = StudyFolder(evaluation_folder(out, dataset))
     split = _all_tested(rows, part)
     keys, found, drifts = {}, [], list[dict[str, Any]]()
     with progress("evaluate", len(rows) * len(models)) as ticker:
@@ -146,9 +152,8 @@ def _decodable(dataset: Dataset, bad: Mapping[int, str], notes: list[str]) -> np
     rows = np.setdiff1d(np.arange(len(dataset)), np.array(sorted(bad), dtype=np.int64))
     if not len(rows):
         raise DataError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
-    if bad:
-        names = [dataset.reader.name(row) for row in sorted(bad)]
-        notes.append(f"left out: {len(bad)} images that cannot be decoded: {listed_names(names)}")
+    if note := undecodable(dataset, bad):
+        notes.append(note)
     return rows
 
 
@@ -239,7 +244,7 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
         notes.append(f"left out: {whole.unusable}")
     for out, what in (
         (foreign, f"of classes that the model does not know: {listed_names(unknown)}"),
-        (seen, "that the model was fitted or chosen on"),
+        (seen, SEEN),
     ):
         if count := int((keep & out).sum()):
             notes.append(f"left out: {count} images {what}")
@@ -256,7 +261,7 @@ def _scored(whole: Dataset, models: Sequence[_Model], part: str) -> tuple[Datase
 
 
 def _part(dataset: Dataset, part: str) -> npt.NDArray[np.bool_]:
-    """Say which rows are in a part of the split that the data come with."""
+    """Return which rows are in a part of the split that the data come with."""
     if part == "all":
         return np.ones(len(dataset), dtype=bool)
     if dataset.given_split is None:

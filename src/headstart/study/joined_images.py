@@ -42,7 +42,7 @@ def joined(old: Dataset, given: Dataset, former: Tested) -> tuple[Dataset, list[
         notes.append(f"new classes: {', '.join(added)}; the previous model does not know them")
     before, relabelled = _relabelled(old.with_classes(classes), given.with_classes(classes).select(known.nonzero()[0]))
     if relabelled:
-        notes.append(f"{relabelled} images have another label now than in the study; the new one is used")
+        notes.append(f"{relabelled} images have a different label than in the study; the new one is used")
     assert fresh.digests is not None
     digests = np.concatenate([old.digests, fresh.digests])
     labels = np.concatenate([before, fresh.with_classes(classes).labels])

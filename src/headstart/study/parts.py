@@ -19,7 +19,7 @@ Rows = tuple[int, int]  # from this row up to, but without, that one
 
 
 def rows_of_parts(images: int) -> tuple[Rows, ...]:
-    """Return the rows of each part of a pass over so many images; none if they are too few to be divided.
+    """Return the rows of each part of a pass over this many images; none if they are too few to be divided.
 
     Their size is a power of two, so that no batch of a network has images of two parts; the last may be smaller.
     """

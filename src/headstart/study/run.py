@@ -6,13 +6,14 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.data.dataset import Dataset
 from headstart.storage.opening import default_store
 from headstart.storage.presence import at_work, clear
 from headstart.storage.store import Store
 from headstart.study.analysis.finalize import close_study
-from headstart.study.execution.budget import Budget
+from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.ensembles import write_ensembles
 from headstart.study.execution.executors import WORK
 from headstart.study.execution.halving import halve
@@ -32,6 +33,9 @@ from headstart.study.results.version import study_folder, versioned_name
 from headstart.study.spec.run import ResolvedStudy
 from headstart.threads import hold
 from headstart.version import VERSION
+
+if TYPE_CHECKING:
+    from headstart.study.execution.budgeting import Spending  # imports what measures this machine's speed
 
 
 def run_study(
@@ -96,22 +100,13 @@ def _work(session: Session, budget: Budget | None, workers: int, on: str | None)
     try:
         write_unavailable(session)
         halve(session)
-        alone = workers == 1 and on is None
-        if budget is not None:
-            from headstart.study.execution.budgeting import one_by_one, spend
-
-            spend(
-                session,
-                budget,
-                lambda spending: (
-                    one_by_one(spending, session, _run_group) if alone else dispatch(session, workers, on, spending)
-                ),
-            )
-        elif alone:
-            for group in session.plan.groups:
-                _run_group(group, session)
+        if budget is None:
+            _run_groups(session, workers, on)
         else:
-            dispatch(session, workers, on)
+            from headstart.study.execution.budgeting import spend
+
+            with spend(session, budget) as spending:
+                _run_groups(session, workers, on, spending)
         write_ensembles(session)
         close_study(session)
         session.write_state("complete")
@@ -198,6 +193,19 @@ def _keys(plan: Plan) -> dict[str, dict[str, str]]:
     for (run, seed), key in {**keys, **ensemble_keys(plan.study.spec, plan.tasks)}.items():
         found.setdefault(run, {})[str(seed)] = key
     return found
+
+
+def _run_groups(session: Session, workers: int, on: str | None, spending: Spending | None = None) -> None:
+    """Run all groups, or those that a budget allows: in this process one after the other, or with workers."""
+    if workers != 1 or on is not None:
+        dispatch(session, workers, on, spending)
+        return
+    for group in session.plan.groups if spending is None else spending.groups(session):
+        try:
+            _run_group(group, session)
+        except OverBudget:
+            assert spending is not None  # which alone ends a stage in this way
+            spending.stopped(group.tasks)
 
 
 def _run_group(group: TaskGroup, session: Session) -> None:

@@ -19,7 +19,7 @@ from headstart.study.spec.run import Run
 from headstart.study.spec.schema import DISTIL, EPISODIC
 from headstart.transfer.heads.catalogue import HEADS
 
-_VERSION = 3  # raise it when the same settings would give other numbers, or files that are read in another way
+_VERSION = 4  # raise it when the same settings would give other numbers, or files that are read in another way
 
 
 _OF_TEACHERS = ("teacher_views", "temperature", "hard_labels")  # settings that keys of other runs do not know
@@ -50,7 +50,7 @@ class Task:
 
     @property
     def probe(self) -> bool:
-        """Say whether only a head is learned, on stored features."""
+        """Return whether only a head is learned, on stored features."""
         return self.run.spec.head_kind is not None and self.run.spec.episodes is None
 
     def provenance(self, dataset: Dataset) -> dict[str, str]:
@@ -103,13 +103,13 @@ def _taught(
 
 
 def _draws(run: Run) -> bool:
-    """Say whether fitting the run draws anything: first weights, an order of images, episodes."""
+    """Return whether fitting the run draws anything: first weights, an order of images, episodes."""
     kind = run.spec.head_kind
     return kind is None or HEADS[kind].seeded or run.spec.episodes is not None
 
 
 def _is_deterministic(run: Run, seed: int, resources: Resources) -> bool:
-    """Say whether nothing is random in fitting the run and another seed learns from the same images.
+    """Return whether nothing is random in fitting the run and another seed learns from the same images.
 
     Where a head is refitted, these are train and validation together: another seed may still choose another penalty,
     which shows in the scores. Of episodes: whether another seed would answer the same on the same episodes.

@@ -16,17 +16,14 @@ from headstart.data.sources.without_labels import load_without_labels
 from headstart.deploy.classifier import Classifier
 from headstart.deploy.drift import DRIFT, Drift, Observed, drift_facts, drift_of, why_not
 from headstart.errors import DataError, ModelError
-from headstart.evaluate.metrics.guards import listed_names
 from headstart.notebook import Shown
 from headstart.progress import progress
-from headstart.storage.names import folder_name, readable
 from headstart.storage.opening import default_store
 from headstart.storage.store import Store
+from headstart.study.results.evaluated import BATCH, SEEN, evaluation_folder, undecodable
 from headstart.study.results.facts import write_facts
 from headstart.study.results.tested import Tested, find_tested
 from headstart.transfer.frozen.views import view_of
-
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def measure_drift(
             observed.add(pixels[0], *classifier.seen(pixels))
             ticker.advance(len(pixels[0]))
     drift = drift_of(observed)
-    folder = Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}"))
+    folder = evaluation_folder(out, dataset)
     folder.mkdir(parents=True, exist_ok=True)
     shown = drift_facts(model, drift, "", images[views[0]], rows, dataset)
     facts = {"data": dataset.name, "n": len(rows), "notes": notes, "command": command, "models": [shown]}
@@ -136,12 +133,11 @@ def _rows(
     learned = frozenset[str]() if tested is None else tested.learned
     seen = np.array([digest.decode() in learned for digest in dataset.digests.tolist()])
     if seen.any():
-        notes.append(f"left out: {int(seen.sum())} images that the model was fitted or chosen on")
+        notes.append(f"left out: {int(seen.sum())} images {SEEN}")
     bad = sorted({row for each in images for row in each.bad})
-    if bad:
-        names = [dataset.reader.name(row) for row in bad]
-        notes.append(f"left out: {len(bad)} images that cannot be decoded: {listed_names(names)}")
+    if note := undecodable(dataset, bad):
+        notes.append(note)
     rows = np.setdiff1d(np.flatnonzero(~seen), np.array(bad, dtype=np.int64))
     if not len(rows):
-        raise DataError(f"{dataset.name}: no image is left to look at; {'; '.join(notes)}")
+        raise DataError(f"{dataset.name}: no image is left to measure drift on; {'; '.join(notes)}")
     return rows

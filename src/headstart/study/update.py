@@ -155,7 +155,7 @@ def _seeds(former: int | list[int], split: SplitSpec) -> int | list[int]:
 
 
 def _check_unchanged(old: Dataset, former: Tested) -> None:
-    """Refuse where the images that the study was tested on are not all there any more."""
+    """Refuse where some images that the study was tested on are missing."""
     assert old.digests is not None
     there = {digest.decode() for digest in old.digests.tolist()}
     if not former.test:

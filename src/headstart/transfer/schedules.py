@@ -103,5 +103,5 @@ class Plateau:
         return {"factor": self.factor, "best": self.best, "waited": self.waited}
 
     def restore(self, state: dict[str, float]) -> None:
-        """Go on from what a checkpoint kept."""
+        """Resume from what a checkpoint kept."""
         self.factor, self.best, self.waited = float(state["factor"]), float(state["best"]), int(state["waited"])

@@ -156,7 +156,7 @@ def test_an_image_that_changed_after_loading_is_refused(altered: Path, draw: Any
     with pytest.raises(DataError, match=r"c0/100.png has changed since it was loaded"):
         decode_images(dataset, VIEW)
     (altered / "c0" / "100.png").unlink()
-    with pytest.raises(DataError, match="cannot be read any more"):
+    with pytest.raises(DataError, match="can no longer be read"):
         decode_images(dataset, VIEW)
 
 

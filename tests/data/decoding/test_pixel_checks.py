@@ -50,6 +50,6 @@ def test_an_image_that_was_altered_is_refused_and_the_entry_is_not_used_again(fo
     checks.compare(np.array([0, 1, 2, 3]), altered.__getitem__)
     assert (folder / "manifest.json").exists()
     for _ in range(2):
-        with pytest.raises(StoreError, match="image 4 has changed since it was written; give the same command again"):
+        with pytest.raises(StoreError, match="image 4 has changed since it was written; run the command again"):
             checks.compare(np.array([0, 4]), altered.__getitem__)
     assert not (folder / "manifest.json").exists()

@@ -41,13 +41,13 @@ def test_the_card_says_results_with_intervals_data_licence_and_limits() -> None:
         "| accuracy | 0.9000 | 0.7700 to 0.9600 |",
         "Dataset meadow: 1,200 training, 20 validation and 40 test images (fingerprint abc).",
         "Licence of the images: CC BY 4.0.",
-        "The 40 test images of meadow went through the original and through each file, in a process of its own:",
+        "The 40 test images of meadow were classified by the original and by each file, in separate processes:",
         "| model.onnx | 40 | 1 | 2.5e-07 | 3 ms | 12 MB |",
         "The original took 4 ms per picture. Times were measured on the machine that wrote the files",
         "model.onnx loses 2.50 points of accuracy there (95 % interval -2.60 to 7.60).",
         "a note",
-        "Find out the licence before you pass the model on.",
-        "Every picture gets one of these classes, also a picture that shows none of them.",
+        "Find out their licence before you distribute the model.",
+        "Every picture gets one of these classes, even a picture that shows none of them.",
     ):
         assert line in text, line
     assert "calibration error" not in text
@@ -63,7 +63,7 @@ def test_results_of_the_original_are_not_called_those_of_eight_bits() -> None:
 def test_a_licence_that_restricts_is_named_with_what_to_do() -> None:
     bundle = replace(linear(), origin=Origin("convnextv2_nano", weights="imagenet", sha256="f" * 64))
     text = card_text(Parts(Ensemble((bundle,)), Material(noise())), [], [], "")
-    assert "CC-BY-NC-4.0, which restricts what they may be used for. Read its terms before" in text
+    assert "CC-BY-NC-4.0, which restricts their use. Read its terms before you use the model" in text
 
 
 def test_what_is_not_known_is_said() -> None:

@@ -16,7 +16,7 @@ from headstart.deploy.classifier import Classifier
 from headstart.deploy.serve import app as app_module
 from headstart.deploy.serve.limits import Limits
 from headstart.errors import DataError, SpecError
-from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.answers import AnswerOptions, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.stored import to_part
 from tests.deploy.serve.conftest import form, picture, served
 from tests.evaluate.uncertainty.test_conformal import honest
@@ -150,7 +150,7 @@ def test_the_model_is_described_and_its_file_watched(
         while not said and time.monotonic() < end:
             time.sleep(0.01)
     (line,) = said
-    assert line.startswith(f"{model_file}: changed since it was read; this server goes on with what it read")
+    assert line == f"{model_file}: changed on disk; restart the server to use the new version"
 
 
 def test_an_impossible_number_of_classes_is_named(classifier: Classifier) -> None:
@@ -267,14 +267,14 @@ def test_the_server_says_how_sure_it_is(classifier: Classifier) -> None:
         "costs": False,
         "notes": ["a note"],
         "at_least": None,
-        "promise": "A set holds the right class of 95.0 % of images like those of its study (60 checked).",
+        "promise": "Sets contain the right class for 95.0 % of images like those of the study (60 checked).",
     }
     assert "withheld" not in row
     few = to_part(Uncertainty(n, held_out_of(probabilities[:5], labels[:5])))
     with served(Classifier(replace(classifier.ensemble, uncertainty=few))) as ask:
         about = ask("GET", "/model")[1]["answers"]
     assert about["shortfall"].startswith("5 held-out images are too few for sets of 95.0 %")
-    assert about["promise"] == "A set holds the right class of 83.3 % of images like those of its study (5 checked)."
+    assert about["promise"] == "Sets contain the right class for 83.3 % of images like those of the study (5 checked)."
     with served(classifier) as ask:
         assert ask("GET", "/model")[1]["answers"] is None
         assert "answer" not in ask("POST", "/predict", picture(1))[1]["predictions"][0]
@@ -289,7 +289,7 @@ def test_answers_that_are_asked_to_be_accurate_may_be_withheld_and_the_interface
     sharp[np.arange(90), labels] = 0.999
     sharp[:3] = np.roll(sharp[:3], 1, axis=1) * 0.5 + 0.5 / n  # the least certain are wrong
     part = to_part(Uncertainty(n, held_out_of(sharp, labels)))
-    judged = Classifier(replace(classifier.ensemble, uncertainty=part), asked=Asked(level=0.9, at_least=0.95))
+    judged = Classifier(replace(classifier.ensemble, uncertainty=part), asked=AnswerOptions(level=0.9, at_least=0.95))
     (expected,) = judged.predict(picture(1))
     with served(judged) as ask:
         row = ask("POST", "/predict", picture(1))[1]["predictions"][0]
@@ -297,4 +297,4 @@ def test_answers_that_are_asked_to_be_accurate_may_be_withheld_and_the_interface
     assert row["withheld"] is expected.withheld is True
     assert (about["level"], about["at_least"]) == (0.9, 0.95)
     assert about["promise"] in interface["info"]["description"]
-    assert "right in at least 95.0 % of cases" in about["promise"] and "are withheld, for a person" in about["promise"]
+    assert "right in at least 95.0 % of cases" in about["promise"] and "are withheld for review" in about["promise"]

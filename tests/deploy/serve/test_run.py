@@ -9,7 +9,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from headstart.deploy.serve.limits import Limits
-from headstart.deploy.serve.run import check_packages, is_local, listen, run, side_by_side, together
+from headstart.deploy.serve.run import address, check_packages, is_local, listen, run, side_by_side, together
 from headstart.errors import MissingExtra, SpecError
 
 
@@ -21,6 +21,12 @@ def test_a_port_in_use_is_named() -> None:
     for wrong in (-1, 65536):
         with pytest.raises(SpecError, match="between 0 and 65535"):
             listen("127.0.0.1", wrong)
+
+
+def test_an_address_has_the_port_that_was_given_and_ipv6_its_brackets() -> None:
+    with listen("127.0.0.1", 0) as first:
+        assert address("127.0.0.1", first) == f"http://127.0.0.1:{first.getsockname()[1]}"
+        assert address("::1", first) == f"http://[::1]:{first.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(

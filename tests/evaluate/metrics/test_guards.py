@@ -29,9 +29,9 @@ def test_shared_classes_map_to_the_columns_of_the_model() -> None:
 
 def test_labels_are_not_scored_against_themselves() -> None:
     labels = np.array([[True, False], [False, True]])
-    with pytest.raises(DataError, match="themselves"):
+    with pytest.raises(DataError, match="both sides are the same"):
         check_not_itself(labels, labels)
-    with pytest.raises(DataError, match="themselves"):
+    with pytest.raises(DataError, match="both sides are the same"):
         check_not_itself(labels, labels[:])
 
 
@@ -55,7 +55,7 @@ def test_the_refusal_of_unknown_classes_counts_what_is_shared() -> None:
         check_classes(["cat", "dog"], ["cat", "heron", "wren"])
     assert str(caught.value) == (
         "the model cannot be scored here: 2 of the dataset's 3 classes are unknown to it ('heron', 'wren'); it knows 2"
-        " ('cat', 'dog'), 1 of them shared. Learn a new head on this dataset (strategy: linear_probe, or prototypes"
+        " ('cat', 'dog'), 1 of them shared. Train a new head on this dataset (strategy: linear_probe, or prototypes"
         " when there are few labels), or leave those classes out"
     )
 
@@ -65,10 +65,7 @@ def test_the_refusal_of_a_thing_against_itself_names_it(what: dict[str, str], na
     same = [1, 2]
     with pytest.raises(DataError) as caught:
         check_not_itself(same, same, **what)
-    assert str(caught.value) == (
-        f"these {named} are compared with themselves, which would agree perfectly and mean nothing:"
-        " give the other side's own values"
-    )
+    assert str(caught.value) == f"both sides are the same {named}; pass the other side's own values"
 
 
 def test_other_things_are_not_taken_for_the_same() -> None:
@@ -84,5 +81,5 @@ def test_runs_of_equal_values_or_of_parts_of_one_array_are_compared_and_views_ar
     table = np.ones((4, 5), dtype=bool)
     check_runs_differ({"a": table[:2], "b": table[2:], "c": table[:2].copy(), "d": table[:3]})
     check_runs_differ({"a": np.zeros((1, 0)), "b": np.zeros((1, 0))})
-    with pytest.raises(DataError, match=r"^'b' and 'c' are the same run: comparing a thing with itself means nothing$"):
+    with pytest.raises(DataError, match=r"^'b' and 'c' are the same run; give two different runs$"):
         check_runs_differ({"c": table, "a": table.copy(), "b": table[:]})

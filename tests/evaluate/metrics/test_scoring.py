@@ -102,11 +102,11 @@ def test_what_cannot_be_scored_is_refused_in_one_line() -> None:
     with pytest.raises(SpecError, match=r"metric.*did you mean 'log_loss'"):
         image_scores(probabilities, labels, "logloss")
     with pytest.raises(
-        DataError, match=r"f1_micro has no meaning for images with one label: choose one of accuracy, .*brier$"
+        DataError, match=r"f1_micro is not defined for images with one label: choose one of accuracy, .*brier$"
     ):
         score_of(probabilities, labels, "f1_micro")
     with pytest.raises(
-        DataError, match=r"^brier has no meaning for images with several labels: .*accuracy, f1_macro, .*, log_loss$"
+        DataError, match=r"^brier is not defined for images with several labels: .*accuracy, f1_macro, .*, log_loss$"
     ):
         score_of(probabilities, several_labels()[0], "brier")
     with pytest.raises(DataError, match=r"^there are no images to score: give at least one$"):

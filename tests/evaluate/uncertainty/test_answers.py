@@ -10,7 +10,7 @@ from headstart.evaluate.uncertainty.answers import (
     ONE_OF,
     SURE,
     UNKNOWN,
-    Asked,
+    AnswerOptions,
     Judge,
     Uncertainty,
     held_out_of,
@@ -31,7 +31,7 @@ def calibrated(n: int = 500, classes: int = 4, sharp: float = 1.0) -> Uncertaint
 def test_thresholds_are_those_of_the_probabilities_themselves(sets: str, by_class: bool) -> None:
     probabilities, labels = honest(300, 8, 3)
     kept = Uncertainty(8, held_out_of(probabilities, labels))
-    found = kept.thresholds(Asked(0.9, sets, by_class))
+    found = kept.thresholds(AnswerOptions(0.9, sets, by_class))
     scores = nonconformity(sets, probabilities, np.random.default_rng(0).random(300))
     expected = calibrate(own(scores, labels), labels, 8, 0.9, by_class=by_class)
     assert found.values == pytest.approx(expected.values) and found.guaranteed.tolist() == expected.guaranteed.tolist()
@@ -44,7 +44,7 @@ def test_what_an_answer_is_worth() -> None:
 
 
 def test_answers_name_the_most_probable_first_and_leave_strange_images_to_a_person() -> None:
-    judge = Judge(calibrated(), Asked(level=0.8))
+    judge = Judge(calibrated(), AnswerOptions(level=0.8))
     rows = np.array([[0.01, 0.97, 0.01, 0.01], [0.1, 0.4, 0.45, 0.05], [0.01, 0.97, 0.01, 0.01]], np.float32)
     found = judge.judged(rows, np.array([0.5, 0.5, 0.05]))
     assert [each.kind for each in found] == [SURE, ONE_OF, UNKNOWN]
@@ -60,7 +60,7 @@ def test_what_is_not_certain_enough_is_withheld() -> None:
     confidence = generator.uniform(0.5, 1, 1000)
     labels = np.where(generator.random(1000) < np.where(confidence > 0.7, 0.001, 0.5), 1, 0)
     known = Uncertainty(2, held_out_of(np.stack([confidence, 1 - confidence], 1), labels))
-    judge = Judge(known, Asked(at_least=0.97))
+    judge = Judge(known, AnswerOptions(at_least=0.97))
     assert judge.guaranteed is not None and 0.65 < judge.guaranteed.above < 0.72
     found = judge.judged(np.array([[0.9, 0.1], [0.6, 0.4], [0.05, 0.95]]), np.array([0.9, 0.9, 0.01]))
     assert [each.withheld for each in found] == [False, True, True]
@@ -82,7 +82,7 @@ def test_the_guarantee_is_of_familiar_images_only() -> None:
 
 def test_a_decision_is_the_one_of_least_cost() -> None:
     own_costs = costs_of(("a", "b", "c", "d"), {"a": {"b": 100}}, ask=0.5)
-    judge = Judge(replace(calibrated(), costs=own_costs), Asked())
+    judge = Judge(replace(calibrated(), costs=own_costs), AnswerOptions())
     found = judge.judged(np.array([[0.05, 0.9, 0.03, 0.02], [0.9, 0.05, 0.03, 0.02]]), None)
     assert [each.decision for each in found] == [ASK, 0]
 
@@ -91,17 +91,17 @@ def test_an_unfamiliar_image_is_asked_about_however_sure_its_class_seems() -> No
     sure, shares = np.array([[0.97, 0.01, 0.01, 0.01]] * 2), np.array([0.05, 0.06])
     for ask, expected in ((0.5, [ASK, 0]), (None, [0, 0])):  # without a price there is nobody to ask
         own = replace(calibrated(), costs=costs_of(("a", "b", "c", "d"), {}, ask=ask))
-        assert [each.decision for each in Judge(own, Asked()).judged(sure, shares)] == expected
+        assert [each.decision for each in Judge(own, AnswerOptions()).judged(sure, shares)] == expected
 
 
 def test_what_cannot_be_guaranteed_says_how_much_can() -> None:
     few = calibrated(100)
     with pytest.raises(SpecError, match=r"takes 299 held-out images .* 100 images suffice for 0\.970 at most"):
-        Judge(few, Asked(at_least=0.99))
+        Judge(few, AnswerOptions(at_least=0.99))
     with pytest.raises(SpecError, match=r"level of coverage must be above 0 and below 1"):
-        Judge(few, Asked(level=95.0))
+        Judge(few, AnswerOptions(level=95.0))
     with pytest.raises(SpecError, match="raps"):
-        Judge(few, Asked(sets="rap"))
+        Judge(few, AnswerOptions(sets="rap"))
     with pytest.raises(SpecError, match="a guaranteed accuracy must be"):
         few.guarantee(1.0)
     with pytest.raises(DataError, match="keep some for validation"):
@@ -109,20 +109,23 @@ def test_what_cannot_be_guaranteed_says_how_much_can() -> None:
 
 
 def test_too_few_held_out_images_are_said_to_be_too_few() -> None:
-    assert Judge(calibrated(100), Asked()).shortfall == ""
-    few = Judge(calibrated(5), Asked()).shortfall
+    assert Judge(calibrated(100), AnswerOptions()).shortfall == ""
+    few = Judge(calibrated(5), AnswerOptions()).shortfall
     assert few == (
-        "5 held-out images are too few for sets of 95.0 %: they hold the right class in 83.3 % of cases; 19 are needed"
+        "5 held-out images are too few for sets of 95.0 %: they contain the right class in 83.3 % of cases; 19 are"
+        " needed"
     )
-    assert Judge(calibrated(1), Asked()).shortfall.startswith("1 held-out image is too few for sets of 95.0 %")
+    assert Judge(calibrated(1), AnswerOptions()).shortfall.startswith("1 held-out image is too few for sets of 95.0 %")
     with pytest.raises(SpecError, match=r"from 1 held-out image: that takes 29 .* mistake; 1 suffices for 0\.050"):
         calibrated(1).guarantee(0.9)
     score = replace(calibrated(5), score="energy", familiar=np.zeros(5))
-    assert Judge(score, Asked(level=0.5)).shortfall == ("no image is called unfamiliar: that takes 19 held-out images")
+    assert Judge(score, AnswerOptions(level=0.5)).shortfall == (
+        "no image is called unfamiliar: that takes 19 held-out images"
+    )
     own = calibrated(100)
     counts = np.bincount(own.held_out.labels, minlength=4)
     level = (counts.min() + 1) / (counts.min() + 2)  # one image more than the rarest class has
     short = int((counts / (counts + 1) < level).sum())
-    by_class = Judge(own, Asked(level=level, by_class=True)).shortfall
+    by_class = Judge(own, AnswerOptions(level=level, by_class=True)).shortfall
     assert by_class.startswith(f"{short} of 4 classes have too few held-out images for sets of {100 * level:.1f} %")
     assert by_class.endswith(f"the lowest level of a class is {100 * counts.min() / (counts.min() + 1):.1f} %")

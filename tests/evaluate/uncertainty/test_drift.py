@@ -16,7 +16,7 @@ from headstart.evaluate.uncertainty.drift import (
     FEWEST,
     LEVEL,
     MIX,
-    Compared,
+    DriftTest,
     Sketch,
     compare,
     nearest_labels,
@@ -41,7 +41,7 @@ def sketch(m: int, generator: np.random.Generator) -> Sketch:
     return sketch_of(train, labels, *images(m, generator))
 
 
-def compared(own: Sketch, new: tuple[np.ndarray, ...], **options: Any) -> Compared:
+def compared(own: Sketch, new: tuple[np.ndarray, ...], **options: Any) -> DriftTest:
     embeddings, looks, labels = new
     return compare(own, projected(own, embeddings), looks, labels, **options)
 
@@ -170,5 +170,5 @@ def test_too_few_images_are_refused_with_their_number(held: int, new: int) -> No
     generator = np.random.default_rng(0)
     own = sketch(50, generator)
     own = replace(own, **{name: getattr(own, name)[:held] for name in ("embeddings", "looks", "predicted")})
-    with pytest.raises(DataError, match=f"{FEWEST - 1} (held-out|new) images are too few .* takes {FEWEST} of each"):
+    with pytest.raises(DataError, match=f"{FEWEST - 1} (held-out|new) images are too few .* at least {FEWEST} of each"):
         compared(own, images(new, generator))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from headstart.errors import ModelError
-from headstart.evaluate.uncertainty.answers import Asked, Uncertainty, held_out_of
+from headstart.evaluate.uncertainty.answers import AnswerOptions, Uncertainty, held_out_of
 from headstart.evaluate.uncertainty.costs import costs_of
 from headstart.evaluate.uncertainty.drift import MOST_COMPARED, Sketch, sketch_of
 from headstart.evaluate.uncertainty.familiarity import DEFAULT, SCORES, familiarity, fit_reference
@@ -46,7 +46,7 @@ def test_what_is_stored_says_the_same_when_it_is_read(score: str) -> None:
     images, _ = clouds(40, 7)
     assert np.array_equal(again.shares(images, logits_of(images)), own.shares(images, logits_of(images)))
     for sets in ("lac", "aps", "raps"):
-        asked = Asked(0.9, sets, by_class=True)
+        asked = AnswerOptions(0.9, sets, by_class=True)
         assert np.array_equal(again.thresholds(asked).values, own.thresholds(asked).values)
     assert again.costs is not None and own.costs is not None
     assert np.array_equal(again.costs.matrix, own.costs.matrix) and again.costs.ask == 0.5

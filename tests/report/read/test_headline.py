@@ -50,7 +50,7 @@ def test_a_run_that_beats_the_chosen_one_on_test_is_named(tmp_path: Path) -> Non
 def test_a_baseline_that_may_be_as_good_is_said(tmp_path: Path) -> None:
     right = {"a": share(2, 40, 34), "base": share(2, 40, 33)}
     said = answer(study_of(tmp_path, right, best="a", baseline="base"))
-    assert said.endswith("Whether it differs from the baseline base (82.5 %) cannot be told yet.")
+    assert said.endswith("It is not yet clear whether it differs from the baseline base (82.5 %).")
 
 
 def test_the_answer_has_at_most_forty_words_however_long_the_names(tmp_path: Path) -> None:

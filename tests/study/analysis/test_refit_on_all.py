@@ -129,7 +129,7 @@ def test_what_is_delivered_says_that_it_is_not_tested(run: Run) -> None:
     assert "refitted on all images, test images included" in results.kept
     said = plain(load_summary(study).findings)
     assert "all 42 labelled images" in said and "not tested" in said and f"accuracy {score['value']:.4f}" in said
-    assert "gives no prediction sets and guarantees no accuracy" in said
+    assert "has no prediction sets and guarantees no accuracy" in said
 
 
 def test_an_ensemble_is_refitted_member_by_member_and_keeps_its_temperature(
@@ -229,8 +229,8 @@ def test_an_update_compares_the_tested_models_and_refits_again(run: Run, tmp_pat
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"refit": "train+validation"}, "refit: 'train+validation' is not known here"),
-        ({"defaults": {"refit": "all"}}, "refit: 'all' is of the study, not of a run"),
+        ({"refit": "train+validation"}, "refit: 'train+validation' is unknown; the study accepts only 'all'"),
+        ({"defaults": {"refit": "all"}}, "refit: 'all' is a setting of the study; write `refit: all` beside `runs`"),
     ],
 )
 def test_a_refit_in_the_wrong_place_is_one_line(wrong: dict[str, Any], said: str) -> None:

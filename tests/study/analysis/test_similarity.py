@@ -15,7 +15,7 @@ from headstart.evaluate.similarity import frechet_distance
 from headstart.storage.opening import default_store
 from headstart.study.resources import Resources
 from headstart.study.spec.load import load_study
-from headstart.study.spec.schema import EXPLAINERS, ExplainSpec
+from headstart.study.spec.schema import ExplainSpec
 from tests.study.analysis.conftest import Finished, run
 
 
@@ -71,12 +71,6 @@ def test_transferability_is_scored_again_when_a_run_is_added(finished: Finished,
 def test_a_number_under_explain_asks_for_mistakes(study: dict[str, Any]) -> None:
     assert load_study(study, ["explain=3"]).spec.explain == ExplainSpec(mistakes=3)
     assert load_study(study, ["explain.mistakes=3"]).spec.explain.pairs == [["carried", "scratch"]]
-
-
-def test_the_explainers_of_a_study_are_those_that_there_are() -> None:
-    from headstart.explain.explainers import EXPLAINERS as known
-
-    assert set(EXPLAINERS) == set(known)
 
 
 @pytest.mark.parametrize(

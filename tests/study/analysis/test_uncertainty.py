@@ -11,7 +11,7 @@ from PIL import Image
 
 from headstart.deploy.classifier import Classifier
 from headstart.errors import SpecError
-from headstart.evaluate.uncertainty.answers import ONE_OF, SURE, UNKNOWN, Asked
+from headstart.evaluate.uncertainty.answers import ONE_OF, SURE, UNKNOWN, AnswerOptions
 from headstart.models.backbone import Backbone
 from headstart.models.bundle import read_ensemble
 from headstart.models.weights.registry import Weights
@@ -105,7 +105,7 @@ def test_a_run_again_keeps_what_was_calibrated(finished: Path, monkeypatch: pyte
 
 def test_an_accuracy_that_so_few_images_cannot_guarantee_is_refused(finished: Path) -> None:
     with pytest.raises(SpecError, match=r"0\.99 cannot be guaranteed from 34 held-out images: that takes 299"):
-        Classifier.load(finished, asked=Asked(at_least=0.99))
+        Classifier.load(finished, asked=AnswerOptions(at_least=0.99))
 
 
 def test_without_validation_images_nothing_is_guaranteed(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_network_tuned_in_each_episode_scores_as_from_python(study: dict[str, 
     assert np.array_equal(found["accuracy"], by_hand.accuracy) and np.array_equal(found["classes"], by_hand.classes)
     result = json.loads((root / "runs" / "tuned" / "seed-0" / "result.json").read_text())
     assert result["parameters"]["learned"] == result["parameters"]["total"]
-    assert "tuned anew in each" in result["notes"][0]
+    assert "tuned again in each" in result["notes"][0]
 
 
 def test_both_methods_are_judged_on_the_same_episodes(study: dict[str, Any], tmp_path: Path) -> None:

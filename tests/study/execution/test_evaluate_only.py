@@ -60,7 +60,7 @@ def test_a_network_that_knows_other_classes_is_refused_in_one_line_with_what_to_
         run_study(load_study(study), tmp_path / "out", device="cpu")
     said = str(told.value)
     assert said.startswith("run 'direct' ('source' on pictures): the model cannot be scored here: 3 of")
-    assert "'blue bird'" in said and "it knows 2 ('cat', 'dog')" in said and "Learn a new head" in said
+    assert "'blue bird'" in said and "it knows 2 ('cat', 'dog')" in said and "Train a new head" in said
     assert "\n" not in said and not (tmp_path / "out").exists()
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from headstart.errors import SpecError
+from headstart.study import run
 from headstart.study.execution import budget as budget_module
 from headstart.study.execution import budgeting
 from headstart.study.execution.budget import Budget, OverBudget
-from headstart.study.execution.budgeting import Spending, budget_of, one_by_one, spend
+from headstart.study.execution.budgeting import Spending, budget_of, spend
 from headstart.study.planning.microbenchmarks import Meter
 from headstart.study.planning.plan import Plan, TaskGroup
 from headstart.study.results.state import StudyState
@@ -255,7 +256,9 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
             raise OverBudget
         session.done.add(group.first.key)
 
-    spend(session, Budget(24.0), lambda spending: one_by_one(spending, session, run_group))
+    monkeypatch.setattr(run, "_run_group", run_group)
+    with spend(session, Budget(24.0)) as spending:
+        run._run_groups(session, 1, None, spending)
     why = {row["run"]: row["why"] for row in session.state.left_out}
     assert why["b"] == "over budget: stopped before its end; finished work is kept"
     assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18.14 s spent of 14.07 s expected
@@ -277,11 +280,9 @@ def test_half_of_what_is_left_is_for_which_network_is_first(
         assert where is session and images == 30 and session.resources.watch == budget.check
         given.append(budget)
 
-    def run(spending: Spending) -> None:
-        assert session.resources.watch == budget.check and spending.budget is budget
-
     monkeypatch.setattr(budgeting, "order_by_proxy", order_by_proxy)
-    spend(session, budget, run)
+    with spend(session, budget) as spending:
+        assert session.resources.watch == budget.check and spending.budget is budget
     assert given == [Budget(share)]
 
 

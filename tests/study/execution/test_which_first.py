@@ -127,7 +127,7 @@ def test_too_few_networks_or_images_leave_the_order_and_it_is_said(
     groups = session.plan.groups
     order_by_proxy(session, images, Budget(600.0))
     assert session.plan.groups == groups and session.state.proxy is None
-    assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
+    assert told.notes == [f"no proxy pass: {why}; networks run in the order of the plan"]
 
 
 def frozen(**runs: dict[str, Any]) -> list[TaskGroup]:
@@ -199,7 +199,7 @@ def test_images_of_one_class_say_nothing_of_the_networks(
     order_by_proxy(session, 30, Budget(600.0))
     assert session.plan.groups == groups and session.state.proxy is None
     why = "all images are of one class"
-    assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
+    assert told.notes == [f"no proxy pass: {why}; networks run in the order of the plan"]
 
 
 def test_two_halves_order_a_pair_alike_if_both_put_the_same_network_first() -> None:
@@ -227,8 +227,8 @@ def test_time_that_is_up_ends_the_proxy_within_a_network(within: bool, many: Pat
     order_by_proxy(session, 30, Budget(600.0 if within else 0.0))
     assert asked == [1] * within and session.plan.groups == groups and session.state.proxy is None
     took = "10 min" if within else "0 ms"
-    why = f"{took}, half of the budget that was left, were not enough"
-    assert told.notes == [f"no proxy pass decides which network is first: {why}; the plan's order holds"]
+    why = f"its share of the budget, {took}, was not enough"
+    assert told.notes == [f"no proxy pass: {why}; networks run in the order of the plan"]
 
 
 @pytest.mark.long

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import SpecError
-from headstart.models.line_ups.choose import Network
-from headstart.models.line_ups.table import BY_NAME, Candidate
+from headstart.models.line_ups.choose import NamedNetwork
+from headstart.models.line_ups.table import BY_NAME, LineUpNetwork
 from headstart.study.planning import networks as module
 from headstart.study.planning.networks import SHARE, networks_for, seconds_per_image, within
 from tests.support.weights_cache import empty_caches, put_marker
 
 Patch = pytest.MonkeyPatch
-LITES = [Network(f"efficientnet_lite{i}", "imagenet") for i in range(3)]
+LITES = [NamedNetwork(f"efficientnet_lite{i}", "imagenet") for i in range(3)]
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def test_by_default_a_comparison_takes_what_is_here_and_says_nothing(
 ) -> None:
     assert networks_for(100, None, None) == LITES
     put_marker(cache, "dinov2_small")
-    assert networks_for(100, None, None) == [Network("dinov2_small", "timm:lvd142m"), *LITES]
+    assert networks_for(100, None, None) == [NamedNetwork("dinov2_small", "timm:lvd142m"), *LITES]
     assert capsys.readouterr().err == ""
     networks_for(100, None, "auto")
     said = capsys.readouterr().err
@@ -37,15 +37,17 @@ def test_by_default_a_comparison_takes_what_is_here_and_says_nothing(
 
 def test_backbones_have_imagenet_weights_and_exclude_networks() -> None:
     assert networks_for(100, ["resnet50", "lenet5"], None) == [
-        Network("resnet50", "imagenet"),
-        Network("lenet5", "imagenet"),
+        NamedNetwork("resnet50", "imagenet"),
+        NamedNetwork("lenet5", "imagenet"),
     ]
     with pytest.raises(SpecError, match="networks or backbones, not both"):
         networks_for(100, ["resnet50"], "auto")
 
 
 def test_a_licence_filters_backbones_too() -> None:
-    assert networks_for(100, ["convnextv2_nano", "resnet50"], None, licence="open") == [Network("resnet50", "imagenet")]
+    assert networks_for(100, ["convnextv2_nano", "resnet50"], None, licence="open") == [
+        NamedNetwork("resnet50", "imagenet")
+    ]
     with pytest.raises(SpecError, match="no network is left with an open licence"):
         networks_for(100, ["convnextv2_nano"], None, licence="open")
     with pytest.raises(SpecError, match="unknown licence"):
@@ -71,7 +73,7 @@ def test_a_budget_decides_by_the_speed_measured_here(cache: Path, monkeypatch: P
 def test_a_network_far_over_the_budget_is_not_even_measured(monkeypatch: Patch) -> None:
     asked: list[str] = []
 
-    def measured(each: Candidate) -> float:
+    def measured(each: LineUpNetwork) -> float:
         asked.append(each.name)
         return 0.01
 

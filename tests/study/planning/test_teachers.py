@@ -140,7 +140,7 @@ def test_a_teacher_that_has_seen_the_test_images_is_refused(study: dict[str, Any
 
 def test_a_teacher_that_is_fitted_again_on_the_validation_images_is_refused(study: dict[str, Any]) -> None:
     study["runs"]["probe"] = {"strategy": "ridge"}  # heads are, by default
-    with pytest.raises(SpecError, match=r"the teacher 'probe' is fitted again on the validation images.*refit: none"):
+    with pytest.raises(SpecError, match=r"the teacher 'probe' is refitted on the validation images.*refit: none"):
         planned(study)
     study["runs"]["probe"]["head"] = {"penalty": 7.0}  # nothing to choose
     assert planned({**study, "data": {"source": study["data"], "split": {"validation": 0}}}).tasks

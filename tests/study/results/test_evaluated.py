@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.study.results import tested
-from headstart.study.results.evaluated import Evaluated, own_change
+from headstart.study.results.evaluated import Evaluated, evaluation_folder, own_change, undecodable
 
 HERE = {"accuracy": {"value": 0.9, "low": 0.8, "high": 0.96, "n": 50}}
 THERE = {"accuracy": {"value": 0.8, "low": 0.6, "high": 0.9, "n": 20}}
@@ -20,6 +20,17 @@ def own(*test: str) -> tested.Tested:
 
 def scored(*digests: str) -> Any:
     return SimpleNamespace(digests=np.array([each.encode() for each in digests]))
+
+
+def test_the_same_images_have_the_same_folder() -> None:
+    images: Any = SimpleNamespace(name="my photos", fingerprint="0123456789abcdef")
+    assert evaluation_folder("out", images) == Path("out") / "evaluate-my-photos-012345"
+
+
+def test_images_that_cannot_be_decoded_are_counted_and_named_in_order() -> None:
+    images: Any = SimpleNamespace(reader=SimpleNamespace(name=lambda row: f"{row}.png"))
+    assert undecodable(images, {7, 3}) == "left out: 2 images that cannot be decoded: '3.png', '7.png'"
+    assert undecodable(images, ()) == ""
 
 
 def test_the_difference_of_two_samples_is_that_of_their_intervals() -> None:

@@ -33,4 +33,4 @@ def test_a_damaged_study_is_of_the_images_that_its_data_are_named_after(
     folder.data_folder(ONE).mkdir(parents=True)
     assert versioned_name(tmp_path, "pets", ONE) == "pets"
     assert versioned_name(tmp_path, "pets", OTHER) == "pets-5e6f7a"
-    assert capsys.readouterr().err.count("study.json: damaged; it will be written anew") == 3
+    assert capsys.readouterr().err.count("study.json: damaged; it will be rewritten") == 3

@@ -121,7 +121,7 @@ def test_baselines_have_no_network_or_ignore_the_images(settings: dict[str, Any]
         (RunSpec, {"fraction": 1.5}, "fraction: Input should be less than or equal to 1"),
         (RunSpec, {"shots": 0}, "shots"),
         (RunSpec, {"refit": "some"}, "refit: Input should be 'train+validation' or 'none'"),
-        (RunSpec, {"refit": "all"}, "refit: 'all' is of the study, not of a run"),
+        (RunSpec, {"refit": "all"}, "refit: 'all' is a setting of the study; write `refit: all` beside `runs`"),
         (RunSpec, {"strategy": "ridg"}, "unknown strategy 'ridg'; did you mean 'ridge'"),
         (RunSpec, {"strategy": "protonet"}, "strategy 'protonet' trains for episodes; describe them"),
         (RunSpec, {"backbone": "pixels", "strategy": "scratch"}, "backbone 'pixels' has no network to tune"),

@@ -62,7 +62,11 @@ def test_a_damaged_checkpoint_is_not_resumed(
     found = claim_folder(tmp_path, {"key": "a"})
     assert found == (None if resumed is None else tmp_path / resumed)
     said = capsys.readouterr().err
-    assert said.count("damaged; the training continues") == {"old": 3, "none": 0, JOB: 0}.get(damaged, 1)
+    assert said.count("damaged; training resumes from another checkpoint, or starts again") == {
+        "old": 3,
+        "none": 0,
+        JOB: 0,
+    }.get(damaged, 1)
     assert claim_folder(tmp_path, {"key": "a"}) == found and capsys.readouterr().err == "", "said once"
 
 

@@ -11,7 +11,7 @@ from tuning_subject import SIZE, Pictures, network
 from headstart.models.preprocessing import as_tensor, normalise
 from headstart.storage.store import Store
 from headstart.transfer.augment.augment import Augmenter
-from headstart.transfer.finetune.inputs import Frames, Leg, LegFetch, Sources, build_leg, images_key, read_pixels
+from headstart.transfer.finetune.inputs import Frames, Leg, LegFetch, Sources, build_leg, key_of_images, read_pixels
 from headstart.transfer.finetune.routes import Route
 from headstart.transfer.strategy import Strategy, resolve
 
@@ -80,7 +80,7 @@ def test_the_leg_of_the_epoch_is_read(tmp_path: Path) -> None:
 
 
 def test_keys_follow_pixels_rows_and_augmentation() -> None:
-    assert images_key(Pictures()) == images_key(Pictures()) != images_key(Pictures(seed=1))
+    assert key_of_images(Pictures()) == key_of_images(Pictures()) != key_of_images(Pictures(seed=1))
     frames = [
         Frames(Pictures(), SIZE),
         Frames(Pictures(), SIZE, TRAIN),

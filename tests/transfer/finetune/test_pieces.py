@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from headstart.errors import RunFailed
-from headstart.transfer.finetune.pieces import Pieces, out_of_memory
+from headstart.transfer.finetune.pieces import MicroBatches, out_of_memory
 from headstart.transfer.finetune.recipe import Recipe
 
 
 def test_a_step_of_several_batches_is_processed_batch_by_batch() -> None:
-    pieces = Pieces(Recipe(batch_size=8, accumulate=3))
+    pieces = MicroBatches(Recipe(batch_size=8, accumulate=3))
     assert [pieces.count(images) for images in (24, 23, 8, 1)] == [3, 3, 1, 1]
 
 
 def test_halving_is_noted_with_its_consequences() -> None:
-    pieces = Pieces(Recipe(batch_size=9, accumulate=2))
+    pieces = MicroBatches(Recipe(batch_size=9, accumulate=2))
     pieces.halve(RuntimeError("out of memory"), devices=1)
     assert pieces.size == 4 and pieces.count(18) == 5
     assert pieces.notes == [
@@ -27,9 +27,9 @@ def test_halving_is_noted_with_its_consequences() -> None:
 
 def test_one_image_that_does_not_fit_and_several_devices_end_the_run() -> None:
     with pytest.raises(RunFailed, match="one image at a time; use a smaller input_size or network"):
-        Pieces(Recipe(batch_size=1)).halve(RuntimeError(), devices=1)
+        MicroBatches(Recipe(batch_size=1)).halve(RuntimeError(), devices=1)
     with pytest.raises(RunFailed, match="batch_size 8 on each device; halve it"):
-        Pieces(Recipe(batch_size=8)).halve(RuntimeError(), devices=2)
+        MicroBatches(Recipe(batch_size=8)).halve(RuntimeError(), devices=2)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_scores_of_several_labels_are_those_of_every_decision() -> None:
 
 def test_a_metric_without_a_meaning_or_a_name_is_refused() -> None:
     logits, labels = rows()
-    with pytest.raises(DataError, match="balanced_accuracy has no meaning for images with several labels"):
+    with pytest.raises(DataError, match="balanced_accuracy is not defined for images with several labels"):
         score(logits, torch.zeros(60, 3, dtype=torch.bool), "balanced_accuracy")
     with pytest.raises(SpecError, match="did you mean 'accuracy'"):
         score(logits, labels, "acuracy")

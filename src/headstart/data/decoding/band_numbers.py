@@ -92,7 +92,7 @@ def _of_three(numbers: Numbers) -> Numbers:
 
 
 def other_bands(found: BandNumbers, choice: BandChoice) -> str | None:
-    """Say why these are not the bands that were chosen, or None.
+    """Return why these are not the bands that were chosen, or None.
 
     Args:
         found: the numbers of all bands.
@@ -103,7 +103,7 @@ def other_bands(found: BandNumbers, choice: BandChoice) -> str | None:
 
 
 def other_kind(found: BandKind, choice: BandChoice) -> str | None:
-    """Say why a file of this kind does not have the bands that were chosen, or None; see `other_bands`."""
+    """Return why a file of this kind does not have the bands that were chosen, or None; see `other_bands`."""
     if why := _other_count(found, choice):
         return why
     given, needed = np.dtype(found.dtype), np.dtype(choice.dtype)

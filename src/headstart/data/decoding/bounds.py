@@ -146,7 +146,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def memory_is_short(size: int) -> bool:
-    """Say whether this many bytes cannot be allocated now; the pages are not touched."""
+    """Return whether this many bytes cannot be allocated now; the pages are not touched."""
     try:
         np.empty(size, dtype=np.uint8)
     except MemoryError:

@@ -57,7 +57,7 @@ def check_blocks(data: bytes, image: Image.Image) -> None:
 
 
 def check_end(data: bytes, image: Image.Image) -> bool:
-    """Say whether the end of an opened image's file shows that nothing is missing; False where only decoding can tell.
+    """Return whether the end of an opened image's file shows that it is complete; False where only decoding can tell.
 
     Raises:
         UndecodableError: its end is missing, or more than its end.

@@ -210,7 +210,7 @@ class _Job:
                 bad[position] = str(error)
                 images.append(_black(self.view))
             except OSError as error:
-                raise DataError(f"{self.name(row)} cannot be read any more ({error.strerror or error})") from error
+                raise DataError(f"{self.name(row)} can no longer be read ({error.strerror or error})") from error
         return images, bad
 
     def name(self, row: int) -> str:

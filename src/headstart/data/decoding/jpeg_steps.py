@@ -38,7 +38,7 @@ _FAR, _TIMES = 8, 2  # by so much and so many times; those of cameras differ by 
 
 
 def is_altered(steps: bytes) -> bool:
-    """Say whether 64 steps, in the order of the file, are those of libjpeg at a usual quality but for a few far ones.
+    """Return whether 64 steps, in the order of the file, are libjpeg's at a usual quality but for a few far ones.
 
     A finer first step alone is an encoder's choice: it keeps slopes smooth.
     """

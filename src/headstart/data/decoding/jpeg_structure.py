@@ -122,14 +122,14 @@ def _restarts(frame: bytes, scan: bytes, interval: int) -> int | None:
 
 @lru_cache(maxsize=64)  # most pictures have the same ones
 def _fault(kind: str, content: bytes) -> str:
-    """Say what is wrong with the tables of a segment; nothing if that is empty."""
+    """Return what is wrong with the tables of a segment; "" if nothing is."""
     if kind == "code":
         return "impossible" if _codes_are_impossible(content) else ""
     return _fault_of_steps(content)
 
 
 def _codes_are_impossible(content: bytes) -> bool:
-    """Say whether one of the tables gives two codes to the same symbol."""
+    """Return whether one of the tables gives two codes to the same symbol."""
     while len(content) >= 17:
         symbols = content[17 : 17 + sum(content[1:17])]
         if len(set(symbols)) < len(symbols):
@@ -139,7 +139,7 @@ def _codes_are_impossible(content: bytes) -> bool:
 
 
 def _fault_of_steps(content: bytes) -> str:
-    """Say that a step of one of the tables is zero, or that a few of them are altered."""
+    """Report a step of one of the tables that is zero, or a few that are altered; "" if there is none."""
     while content:
         size = 2 if content[0] >> 4 else 1
         steps = content[1 : 1 + 64 * size]

@@ -47,7 +47,7 @@ class PixelChecks:
                     (self.folder / MANIFEST).unlink()
                 raise StoreError(
                     f"{self.folder / 'pixels.u8'}: image {code} has changed since it was written;"
-                    " give the same command again to have the images decoded anew"
+                    " run the command again to decode the images anew"
                 )
             self._seen[code] = True
 

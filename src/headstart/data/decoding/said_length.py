@@ -11,7 +11,7 @@ _PROFILED = 124  # bytes of the header of a BMP from which on a colour profile m
 
 
 def is_longer_than_it_says(data: bytes, image: Image.Image) -> bool:
-    """Say whether anything but zeros follows what the file of an opened image says is its end.
+    """Return whether anything but zeros follows what the file of an opened image says is its end.
 
     Of formats that have no such end, or whose files are often continued (JPEG, PNG, GIF, TIFF, HEIC), it is False.
     """

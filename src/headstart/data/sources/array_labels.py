@@ -58,7 +58,7 @@ def _checked(names: list[str]) -> list[str]:
 
 
 def _is_missing(label: Any) -> bool:
-    """Say whether it is None, NaN, or what pandas has in place of them; a text is a name, whatever it says."""
+    """Return whether it is None, NaN, or what pandas has in place of them; a text is a name, whatever it says."""
     if isinstance(label, str):
         return False
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from headstart.bands import Asked, BandChoice, choose_bands
+from headstart.bands import BandChoice, BandsAsked, choose_bands
 from headstart.data.dataset import Dataset
 from headstart.data.decoding.band_numbers import kind_from, other_kind
 from headstart.data.decoding.digests import Examined
@@ -13,7 +13,9 @@ from headstart.data.sources.layout import with_note
 from headstart.errors import DataError
 
 
-def with_bands(dataset: Dataset, seen: Examined, asked: Asked, show: Asked | None) -> tuple[Dataset, Examined]:
+def with_bands(
+    dataset: Dataset, seen: Examined, asked: BandsAsked, show: BandsAsked | None
+) -> tuple[Dataset, Examined]:
     """Return the dataset with the bands asked for, and what was seen, pictures of other bands among its problems.
 
     Args:

@@ -30,7 +30,7 @@ class DatasetInfo:
     labels: tuple[str, ...] = ()
 
     def is_here(self, name: str) -> bool:
-        """Say whether there is a local copy, or the package that holds it is installed."""
+        """Return whether there is a local copy, or the package that holds it is installed."""
         from headstart.data.sources.groceries import is_installed
         from headstart.data.sources.places import data_dir
 

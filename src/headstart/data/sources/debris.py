@@ -19,5 +19,5 @@ def data_files(paths: Iterable[str]) -> list[str]:
 
 
 def is_debris(path: str) -> bool:
-    """Say whether a path is hidden, was left behind by an operating system, or is in headstart's own output folder."""
+    """Return whether a path is hidden, was left by an operating system, or is in headstart's own output folder."""
     return any(part.startswith(".") or part.lower() in _DEBRIS for part in PurePosixPath(path).parts)

@@ -60,7 +60,7 @@ def flattening_of(rows: npt.NDArray[Any], shape: tuple[int, ...] | None = None) 
 
 
 def is_table(images: Any) -> bool:
-    """Say whether these are numbers in rows (or something meant as such: one row, a sparse matrix)."""
+    """Return whether these are numbers in rows (or something meant as such: one row, a sparse matrix)."""
     if hasattr(images, "tocsr"):
         return True
     if hasattr(images, "columns"):
@@ -76,7 +76,7 @@ def is_table(images: Any) -> bool:
 
 
 def _is_numeric(kind: Any) -> bool:
-    """Say whether a column of this NumPy, pandas or Polars type contains numbers."""
+    """Return whether a column of this NumPy, pandas or Polars type contains numbers."""
     return kind.kind in "buif" if hasattr(kind, "kind") else bool(kind.is_numeric())
 
 

@@ -58,7 +58,7 @@ def walk(root: Path, unread: list[DataError] | None = None, empty: list[str] | N
 
 
 def _first_visit(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> bool:
-    """Say whether a linked folder is met for the first time, so that circular links end."""
+    """Return whether a linked folder is met for the first time, so that circular links end."""
     state = entry.stat()
     new = (state.st_dev, state.st_ino) not in seen
     seen.add((state.st_dev, state.st_ino))

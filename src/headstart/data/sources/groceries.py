@@ -48,7 +48,7 @@ def groceries(label: str | None = None, name: str | None = None) -> Dataset:
 
 
 def is_installed() -> bool:
-    """Say whether the package that holds the photographs is installed."""
+    """Return whether the package that holds the photographs is installed."""
     return any(importlib.metadata.distributions(name=PACKAGE))
 
 

@@ -60,7 +60,7 @@ class LabelTable:
 
     @property
     def usual(self) -> bool:
-        """Say whether it is, or its column is, called as labels usually are, and half of its rows name an image."""
+        """Return whether it is, or its column is, called as labels usually are, and half of its rows name an image."""
         stem = PurePosixPath(self.file).stem
         covers = 2 * self.paths.count(None) <= len(self.paths)
         named = bool(_KNOWN.search(stem)) or part_of(stem) is not None
@@ -89,7 +89,7 @@ class Unreadable:
 
     @property
     def usual(self) -> bool:
-        """Say whether it is called as tables of labels usually are."""
+        """Return whether it is called as tables of labels usually are."""
         stem = PurePosixPath(self.file).stem
         return bool(_KNOWN.search(stem)) or part_of(stem) is not None
 
@@ -269,7 +269,7 @@ def _alike(tables: Sequence[LabelTable]) -> list[LabelTable]:
 
 
 def _agrees(table: LabelTable, folders: Dataset) -> bool:
-    """Say whether a table gives every image that it names the label that its folder gives."""
+    """Return whether a table gives every image that it names the label that its folder gives."""
     reader = folders.reader
     known = {reader.name(row): folders.classes[int(folders.labels[row])] for row in range(len(folders))}
     pairs = zip(table.paths, table.cells(table.labels[0]), strict=True)

@@ -209,7 +209,7 @@ def image_paths(paths: Iterable[str], *, any_name: bool = False) -> tuple[list[s
 
 
 def is_image_name(path: str) -> bool:
-    """Say whether a file's name ends as an image's does."""
+    """Return whether a file's name ends as an image's does."""
     return PurePosixPath(path).suffix.lower() in SUFFIXES
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from headstart.addresses import is_address
-from headstart.bands import Asked, check_show
+from headstart.bands import BandsAsked, check_show
 from headstart.data.class_names import check_lookalikes
 from headstart.data.dataset import Dataset, Skip, fingerprint_of
 from headstart.data.decoding.digests import ABSENT, examine
-from headstart.data.reasons import counted
+from headstart.data.reasons import counted_reasons
 from headstart.data.sources.archives import SUFFIXES as ARCHIVES
 from headstart.data.sources.archives import TAR_SUFFIXES as TARS
 from headstart.data.sources.archives import archive_tree
@@ -56,24 +56,24 @@ def load_dataset(
     strict: bool = False,
     name: str | None = None,
     corrections: str | Path | None = None,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
 ) -> Dataset:
-    """Return the images and labels of a source; every image has been looked at (see `Dataset.digests`).
+    """Return the images and labels of a source; every image file is checked (see `Dataset.digests`).
 
     Args:
         source: a folder of class folders, a zip or tar archive of them, a manifest (CSV, TSV, Parquet), WebDataset
             shards or Parquet files (a folder, a pattern such as `data-{000..123}.tar`, an address), the name
             of a dataset (see `DATASETS`), `hf:NAME`, a folder in `$HEADSTART_DATA` by its name, or
-            {"images": …, "labels": …}. What exists here as a path goes before a name.
-        label: which label, where there are several: a column of a manifest, "coarse" of groceries, "cls" of shards.
+            {"images": …, "labels": …}. An existing path takes precedence over a name.
+        label: the label to use if there are several: a column of a manifest, "coarse" of groceries, "cls" of shards.
         lists: files that name the images of each part, such as ["train.txt", "test.txt"] or {"train": …}; by
             default those in `FOLDER.splits`.
         limit: keep at most this many images of each class and each given part, always the same ones.
         drop_duplicates: keep the first of images of equal content.
         strict: refuse what would otherwise be skipped and listed.
         name: for people; by default the source's own.
-        corrections: a CSV of images to leave out and labels to change, as `headstart review` writes it.
+        corrections: a CSV of images to leave out and labels to change, as written by `headstart review`.
         bands: "all", or the indices (from 0) and names of the bands to read of each file; None: ordinary pictures.
         show: the three bands that people see as red, green and blue, or the one that they see in grey.
 
@@ -208,7 +208,7 @@ def _nowhere(text: str) -> str:
 
 
 def _looked_at(
-    dataset: Dataset, *, strict: bool, drop_duplicates: bool, asked: tuple[Asked, Asked | None] | None
+    dataset: Dataset, *, strict: bool, drop_duplicates: bool, asked: tuple[BandsAsked, BandsAsked | None] | None
 ) -> Dataset:
     """Return the dataset without the files that are not images, with digests and fingerprint."""
     seen = examine(dataset.reader, bands=asked is not None)
@@ -249,7 +249,7 @@ def _check_parts(dataset: Dataset, problems: Mapping[int, str]) -> None:
         parts |= {f" in the part {part!r}": given == part for part in ("train", "validation", "test")}
     for where, rows in parts.items():
         if rows.any() and bad[rows].all():
-            why = counted(reason for row, reason in sorted(problems.items()) if rows[row])
+            why = counted_reasons(reason for row, reason in sorted(problems.items()) if rows[row])
             first = dataset.reader.name(int(np.flatnonzero(rows)[0]))
             sought = f"; looked for in {_folder_of(dataset)}" if set(problems.values()) == {ABSENT} else ""
             raise DataError(f"{dataset.name}: no usable image{where}: {why} (the first: {first}{sought})")

@@ -81,7 +81,7 @@ class Listing:
 
     @property
     def exact(self) -> bool:
-        """Say whether this program wrote the table: no text in it means "missing", and [] means no labels."""
+        """Return whether this program wrote the table: no text in it means "missing", and [] means no labels."""
         return WRITTEN in (self.table.schema.metadata or {})
 
 

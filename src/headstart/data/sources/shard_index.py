@@ -62,7 +62,7 @@ def _stored(file: FileRanges, label_field: str | None, store: Store) -> ShardInd
         if entry is not None:
             found = _read(file, label_field)
             if file.state() != state:
-                raise DataError(f"{file.place} changed while it was being read; give the command again")
+                raise DataError(f"{file.place} changed while it was being read; run the command again")
             arrow_parquet().write_table(found.images, entry.path / "images.parquet")
             (entry.path / "problems.json").write_text(json.dumps(found.problems), encoding="utf-8")
             entry.manifest.update(source=file.place, images=found.images.num_rows)

@@ -20,7 +20,7 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
 def is_pattern(source: str) -> bool:
-    """Say whether a source names several files by braces: a range `{000..123}` or a list `{a,b}`."""
+    """Return whether a source names several files by braces: a range `{000..123}` or a list `{a,b}`."""
     return any(_RANGE.fullmatch(inner) or "," in inner for inner in _BRACES.findall(source))
 
 

@@ -279,7 +279,7 @@ def _add_listed(found: Found, content: bytes) -> None:
 
 
 def _is_image(content: bytes) -> bool:
-    """Say whether this is an image, perhaps a damaged one, and not a list of paths."""
+    """Return whether this is an image, perhaps a damaged one, and not a list of paths."""
     try:
         open_image(content).close()
     except UndecodableError:

@@ -65,7 +65,7 @@ def from_shards(source: str, places: Sequence[str], label: str | None, name: str
 
 
 def is_webdataset(path: Path) -> bool:
-    """Say whether a tar on disk begins as a WebDataset shard: .cls beside images, or labels beside images in no folder.
+    """Return whether a tar begins as a WebDataset shard: .cls beside images, or labels beside images in no folder.
 
     Images in class folders may have texts of another kind beside them.
     """

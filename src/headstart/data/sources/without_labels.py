@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from headstart.bands import Asked, BandChoice, check_show
+from headstart.bands import BandChoice, BandsAsked, check_show
 from headstart.data.dataset import ChosenRows, Dataset, Reader, Skip, fingerprint_of
 from headstart.data.decoding.digests import examine
 from headstart.data.image_files import file_identity, read_file
 from headstart.data.readers import FileReader
-from headstart.data.reasons import counted
+from headstart.data.reasons import counted_reasons
 from headstart.data.sources.banded import in_bands, with_bands
 from headstart.data.sources.layout import NOT_AN_IMAGE
 from headstart.data.sources.unlabelled import NO_IMAGE, Member, Unlabelled, find_images
@@ -69,8 +69,8 @@ def load_without_labels(
     source: str | Path,
     name: str | None = None,
     *,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     like: BandChoice | None = None,
 ) -> Dataset:
     """Return the images of a folder (searched to any depth), a glob, a table of paths or an archive.
@@ -104,7 +104,9 @@ def load_without_labels(
         reasons = [skip.reason for skip in skipped if not skip.reason.startswith(NO_IMAGE)]
         if len(reasons) == 1 and skipped[0].name == str(source):  # of the place itself
             raise DataError(f"{source}: {reasons[0]}")
-        raise DataError(f"{source}: no usable image: {counted(reasons)}" if reasons else f"{source}: {NO_IMAGE}")
+        raise DataError(
+            f"{source}: no usable image: {counted_reasons(reasons)}" if reasons else f"{source}: {NO_IMAGE}"
+        )
     digests = seen.digests[keep]
     return replace(
         whole,

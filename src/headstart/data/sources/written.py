@@ -16,7 +16,7 @@ from headstart.data.dataset import ChosenRows, Dataset, JoinedRows
 from headstart.data.decoding.decode import UndecodableError
 from headstart.data.decoding.digests import digest_of
 from headstart.data.readers import FileReader
-from headstart.data.reasons import counted
+from headstart.data.reasons import counted_reasons
 from headstart.data.sources.arrays import from_mapping
 from headstart.data.sources.in_memory import PictureReader
 from headstart.data.sources.manifest import SEPARATOR, WRITTEN
@@ -46,7 +46,7 @@ def written(data: Mapping[str, Any] | Dataset, folder: Path | None = None) -> Pa
     """
     dataset = data if isinstance(data, Dataset) else from_mapping(data)
     if not isinstance(data, Dataset) and dataset.skipped:
-        say(f"left out: {counted(skip.reason for skip in dataset.skipped)}")
+        say(f"left out: {counted_reasons(skip.reason for skip in dataset.skipped)}")
     texts = _texts(dataset)
     name = f"images-{_content_of(dataset, texts)}.parquet"
     place = (folder or cache_root() / FOLDER) / name

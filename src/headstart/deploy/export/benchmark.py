@@ -82,7 +82,7 @@ class Benchmark:
 
 
 def benchmark(ensemble: Ensemble, material: Material, *, int8: bool = True, margin: float = MARGIN) -> Benchmark:
-    """Measure a model in headstart, with its engine, as ONNX, as a `torch.export` program and in eight bits.
+    """Measure a model in headstart, with its engine, as ONNX, as a `torch.export` program and in int8.
 
     Each form runs in a process of its own, one after the other, with the same pictures at the network's size; decoding
     is not counted. Speeds hold for this machine as it is now.

@@ -36,7 +36,7 @@ def card_text(parts: Parts, checks: Sequence[Check], notes: Sequence[str], usage
         results_text(parts),
         "## Training data",
         _data(parts),
-        "## Is the exported model the model?",
+        "## Does the exported model match the original?",
         checks_text(checks, notes, learned=refitted_of(parts.ensemble.members[0].provenance) is not None),
         "## Licence",
         _licence(facts),
@@ -130,7 +130,7 @@ def checks_text(checks: Sequence[Check], notes: Sequence[str], *, learned: bool 
             rows.append(
                 f"\n{each.form} loses {points:.2f} points of accuracy there (95 % interval {low:.2f} to {high:.2f})."
             )
-    heading = f"{checks[0].pictures} went through the original and through each file, in a process of its own:"
+    heading = f"{checks[0].pictures} were classified by the original and by each file, in separate processes:"
     notes = [*notes, *(["The model has learned from the study's test images too."] if learned else [])]
     return "\n".join([heading[0].upper() + heading[1:], "", *rows, *(f"\n{note}" for note in notes)])
 
@@ -140,25 +140,25 @@ def _licence(facts: Mapping[str, Any]) -> str:
     if licence == "none":
         return "The network was trained from random weights; its licence is that of your training images and work."
     if facts["licence_status"] == UNKNOWN:
-        return f"Weights that it was made from: {licence}. Find out the licence before you pass the model on."
+        return f"Pretrained weights: {licence}. Find out their licence before you distribute the model."
     if facts["licence_status"] == RESTRICTED:
         return (
-            f"The pretrained weights that it was made from: {licence}, which restricts what they may be used for."
-            " Read its terms before you use the model commercially or pass it on; they may apply to the model, too."
+            f"Pretrained weights: {licence}, which restricts their use. Read its terms before you use the model"
+            " commercially or distribute it; they may apply to the model, too."
         )
-    return f"The pretrained weights that it was made from: {licence}."
+    return f"Pretrained weights: {licence}."
 
 
 def _limits(parts: Parts, facts: Mapping[str, Any]) -> str:
     name = parts.material.data.get("name", "the images that it was trained on")
     closed = (
-        "Every picture gets one of these classes, also a picture that shows none of them."
+        "Every picture gets one of these classes, even a picture that shows none of them."
         if facts["label_rule"]["kind"] == "most probable"
         else "A picture may get no label."
     )
     return (
-        f"For pictures like those of {name}. {closed} The measured results hold for pictures that are drawn as the test"
+        f"Intended for pictures like those of {name}. {closed} The measured results hold for pictures drawn as the test"
         " images were; for other cameras, places or seasons, measure it again on labelled pictures from there. It was"
         " not tested for fairness between groups of people, or against pictures made to deceive it. Do not let it"
-        " decide alone where a wrong label does harm."
+        " decide alone where a wrong label causes harm."
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart.deploy.export.program import Input, uncertainty_of
 from headstart.errors import HeadstartError
-from headstart.evaluate.uncertainty.answers import MOST_NAMED, Asked
+from headstart.evaluate.uncertainty.answers import MOST_NAMED, AnswerOptions
 from headstart.evaluate.uncertainty.costs import Costs
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED
 from headstart.models.architectures.catalogue import find_architecture
@@ -58,7 +58,7 @@ def _answers(ensemble: Ensemble) -> dict[str, Any] | None:
     calibrated. `costs`, where there are some: of any mistake, of the confusions that cost something else (numbers of
     the right class and the answer, and the cost), and of asking a person, null where nobody can be asked.
     """
-    known, asked = uncertainty_of(ensemble), Asked()
+    known, asked = uncertainty_of(ensemble), AnswerOptions()
     if known is None:
         return None
     rule = {"level": asked.level, "most": float(known.thresholds(asked).values[0]), "most_named": MOST_NAMED}

@@ -140,7 +140,7 @@ model = AutoModelForImageClassification.from_pretrained("FOLDER")
 processor = AutoImageProcessor.from_pretrained("FOLDER")
 ```
 
-The logits are calibrated: {function} of them is the probability that headstart gives.{rule}"""
+The logits are calibrated: {function} of them is the probability that headstart reports.{rule}"""
 
 
 TARGET = Target(build=build, usage=usage, refusal=refusal_of, quantised=False, finish=finish)

@@ -1,4 +1,4 @@
-"""An ONNX graph in eight bits: calibrated on training images, its loss measured on validation images, paired.
+"""An int8 ONNX graph: calibrated on training images, its loss measured on validation images, paired.
 
 Layers whose outputs suffer most are kept in float, twice as many each time, until the loss is under the margin.
 Weights get seven of the eight bits: with eight, the products of two layers' bytes overflow the sixteen-bit sums of
@@ -50,7 +50,7 @@ Feed = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Loss:
-    """What eight bits cost on the validation images, in points of accuracy.
+    """What int8 costs on the validation images, in points of accuracy.
 
     Args:
         points: accuracy lost; below zero, gained.
@@ -90,7 +90,7 @@ class Loss:
 def quantise(
     graph: ModelProto, ensemble: Ensemble, material: Material, margin: float, advice: str = ""
 ) -> tuple[ModelProto, Loss]:
-    """Return the graph in eight bits and what that costs.
+    """Return the int8 graph and the accuracy that it costs.
 
     Args:
         graph: in float.

@@ -43,7 +43,7 @@ def usage(parts: Parts) -> str:
 - `{MODEL}` takes RGB pixels that are at the network's size already: {names}.
 - `{ANY_SIZE}` takes RGB pixels of any size, `pictures` uint8 [n, height, width, 3], and resizes and crops them itself.
 
-Both give `probabilities` float32 [n, classes]{familiarity} and `labels` {labels}. Everything else is in the graph:
+Both return `probabilities` float32 [n, classes]{familiarity} and `labels` {labels}. Everything else is in the graph:
 normalisation, test-time augmentation, calibration and the label rule. Class names are in the metadata, as JSON under
 `classes`. Apply the EXIF orientation of a photograph before you pass its pixels.
 
@@ -61,7 +61,7 @@ probabilities, labels = session.run(["probabilities", "labels"], {{"pictures": n
 
 
 def banded(parts: Parts) -> bool:
-    """Say whether the model takes other bands than red, green and blue."""
+    """Return whether the model takes other bands than red, green and blue."""
     return any(each.view.bands is not None for each in parts.inputs)
 
 
@@ -71,7 +71,7 @@ def _of_bands(names: str, labels: str) -> str:
 The bands' indices and ranges (`low` and `high`, which become 0 and 255) are in the metadata, as JSON under `networks`,
 in `preprocessing`. Scale first, as floats, then resize, then round.
 
-It gives `probabilities` float32 [n, classes] and `labels` {labels}."""
+It returns `probabilities` float32 [n, classes] and `labels` {labels}."""
 
 
 TARGET = Target(build=build, usage=usage, refusal=always, quantised=True, finish=write_card)

@@ -82,12 +82,12 @@ def usage(parts: Parts) -> str:
     """Return how the page is used."""
     halved = " Its weights are stored in half precision." if parts.precision == FLOAT else ""
     return f"""\
-Open `{PAGE}` in a browser (Chrome 80, Firefox 113, Safari 16.4 or newer), from the disk or from any web server; a
-network is not needed. Drop pictures or folders on it, paste a picture or use the camera. "Least sure first" sorts the
+Open `{PAGE}` in a browser (Chrome 80, Firefox 113, Safari 16.4 or newer), from the disk or from any web server; it
+works offline. Drop pictures or folders on it, paste a picture or use the camera. "Least sure first" sorts the
 pictures by their probability, so that doubtful ones can be looked at; "Download CSV" saves all probabilities.
 
-The pictures are not sent anywhere: the page forbids itself every request. The browser decodes them, and its JPEG
-decoder may round a pixel differently from Pillow's.{halved} The check below ran the graph
+The pictures are not sent anywhere: the page's security policy blocks every request. The browser decodes them, and its
+JPEG decoder may round a pixel differently from Pillow's.{halved} The check below ran the graph
 inside the page on pixels that Pillow decoded."""
 
 

@@ -111,7 +111,7 @@ docker run --rm --network none --read-only -v "$PWD/photos:/photos:ro" classifie
 ```
 
 The container has the versions in `constraints.txt`, with which the model was checked; `pip install -r requirements.txt
--c constraints.txt` gives them elsewhere. It runs as user 65534, which must be allowed to read the photographs.
+-c constraints.txt` installs them elsewhere. It runs as user 65534, which must be allowed to read the photographs.
 
 Pictures are decoded as headstart decodes them: the EXIF orientation is applied, transparency becomes white, embedded
 colour profiles become sRGB, 16-bit images become 8-bit."""

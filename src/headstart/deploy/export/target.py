@@ -45,7 +45,7 @@ class Parts:
 
     @property
     def precision(self) -> str:
-        """Say what the ONNX graphs compute in."""
+        """Return the precision of the ONNX graphs, in words."""
         return FLOAT if self._quantised is None else INT8
 
     @cached_property

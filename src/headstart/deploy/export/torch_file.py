@@ -34,9 +34,9 @@ def usage(parts: Parts) -> str:
         for each in parts.inputs
     ]
     return f"""\
-`{PROGRAM}` is a `torch.export` program: it needs PyTorch, and nothing of headstart. It takes RGB pixels, uint8
+`{PROGRAM}` is a `torch.export` program: it needs PyTorch, but not headstart. It takes RGB pixels, uint8
 {shapes}, resized and cropped as `headstart.json` in it says, and returns probabilities [n, classes], labels
-and, of a model that can tell, which share of familiar images is no more familiar [n].
+and, if the model measures it, the share of familiar images that are no more familiar [n].
 
 ```python
 import json

@@ -48,7 +48,7 @@ PREDICTED = {  # what each status means
     408: "the request did not arrive in time",
     413: "the request is too large, or has too many images",
     422: "an image cannot be read: `detail` names it, `predictions` has the others",
-    503: "more images wait than may, or there was no answer in time: come back after Retry-After",
+    503: "the queue is full, or there was no answer in time; try again after Retry-After",
 }
 EXPLAINED = {
     **PREDICTED,
@@ -180,15 +180,15 @@ class _Server:
         return HTMLResponse(self._interface)
 
     async def health(self) -> dict[str, Any]:
-        """Say that the server answers, and whether the model's file changed since it was read."""
+        """Report that the server answers, and whether the model's file changed on disk since it was read."""
         return {"status": "ok", "model_file_changed": self._changed()}
 
     async def watch(self) -> None:
-        """Say once, in the terminal, that the model's file changed since it was read."""
+        """Report once, in the terminal, that the model's file changed since it was read."""
         while not await asyncio.to_thread(self._changed):
             await asyncio.sleep(WATCHED)
         names = ", ".join(str(file) for file in self.files)
-        say(f"{names}: changed since it was read; this server goes on with what it read, until it is started again")
+        say(f"{names}: changed on disk; restart the server to use the new version")
 
     def _changed(self) -> bool:
         return [_stamp(file) for file in self.files] != self._stamps
@@ -220,7 +220,9 @@ class _Server:
                 async with asyncio.timeout(self.limits.seconds):
                     found = await self.batcher.predict(received.pictures, received.keep)
             except Overloaded:
-                raise busy(f"{self.batcher.waiting} images wait already") from None
+                raise busy(
+                    f"the queue has no room ({self.batcher.waiting} images are waiting); try again later"
+                ) from None
             except TimeoutError:
                 raise busy(f"no answer within {self.limits.seconds:g} s") from None
         rows = [self._row(prediction, top) for prediction in found]
@@ -247,7 +249,7 @@ class _Server:
         }
 
     async def explanation(self, request: Request, method: str | None = None) -> Response:
-        """Draw which parts of the image speak for its class: a PNG."""
+        """Draw which parts of the image support its class: a PNG."""
         if self.explain is None:
             raise HTTPException(501, "this server explains nothing")
         async with self.bodies.pictures(request) as received:
@@ -311,19 +313,19 @@ def _guarantee(classifier: Classifier) -> Guarantee | None:
 
 
 def _guaranteed_words(classifier: Classifier) -> str:
-    """Say what the answers guarantee, for people; "" of a model that was not calibrated to guarantee anything."""
+    """Describe what the answers guarantee, for people; "" for a model that was not calibrated to guarantee anything."""
     if classifier.judge is None:
         return ""
     held, asked = len(classifier.judge.uncertainty.held_out), classifier.judge.asked
     level = min(asked.level, float(classifier.judge.thresholds.guaranteed.min()))
-    words = f"A set holds the right class of {percent(level)} of images like those of its study ({held:,} checked)."
+    words = f"Sets contain the right class for {percent(level)} of images like those of the study ({held:,} checked)."
     guarantee = _guarantee(classifier)
     if guarantee is None:
         return words
     left = guarantee.left["value"] or 0.0
     return (
         f"{words} Answers that are not withheld are right in at least {percent(guarantee.at_least)} of cases;"
-        f" {percent(left)} are withheld, for a person."
+        f" {percent(left)} are withheld for review."
     )
 
 

@@ -41,7 +41,7 @@ class Overloaded(Exception):
 @dataclass
 class _Item:
     name: str
-    left: Leave  # called once, when nothing here uses the picture any more
+    left: Leave  # called once, when nothing here uses the picture any longer
     decoded: dict[View, Pixels] = field(default_factory=dict)
     answer: Future[Prediction] = field(default_factory=Future)
 
@@ -133,13 +133,13 @@ class Batcher:
                 [item.name for item in batch],
                 [np.stack([item.decoded[view] for item in batch]) for view in self._views],
             )
-        except Exception as error:  # the requests end with it; the server goes on
+        except Exception as error:  # the requests end with it; the server continues
             answers = [error] * len(batch)
         for item, answer in zip(batch, answers, strict=True):
             self._give(item, answer)
 
     def _given_up(self, item: _Item) -> bool:
-        """Say whether the request of a picture was given up; if so, the picture leaves."""
+        """Return whether the request of a picture was given up; if so, the picture leaves."""
         if not item.answer.cancelled():
             return False
         self._leave(item)

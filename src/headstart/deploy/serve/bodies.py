@@ -102,7 +102,7 @@ class Bodies:
                     if len(body) > self.limits.body:
                         raise _too_large(self.limits)
                     if held > self.limits.waiting:
-                        raise busy("the server holds as many bytes as it may")
+                        raise busy("the server's limit for request memory is reached; try again later")
         except TimeoutError:
             raise HTTPException(408, f"the request did not arrive within {self.limits.seconds:g} s") from None
         except ClientDisconnect:  # nobody reads this; the figures count it

@@ -52,8 +52,13 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
+def address(host: str, listening: socket.socket) -> str:
+    """Return the address at which a socket of `listen` is reached, with the port that it was given."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+
+
 def is_local(host: str) -> bool:
-    """Say whether an address is reached from this machine only."""
+    """Return whether an address is reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -154,7 +154,7 @@ def _bell(ratio: Float[np.ndarray, "k g"], spread: float) -> Float[np.ndarray, "
 
 
 def of_folds(prior: tuple[float, float], folds: int) -> tuple[float, float]:
-    """Return the prior of the spread of repeats of a cross-validation, each the mean of so many trainings.
+    """Return the prior of the spread of repeats of a cross-validation, each the mean of this many trainings.
 
     As that of a mean of independent ones: the repeats of `benchmarks/seed_spread.py --folds 5` spread less still.
     """

@@ -32,7 +32,7 @@ def pair_sentence(
     n: int,
     unit: str = SEED,
 ) -> str:
-    """Say what is known about two runs; `unit` is what a row of their scores is called."""
+    """Describe what is known about two runs; `unit` is what a row of their scores is called."""
     if category == "tied":
         return f"{a} and {b} are tied: {size}; a difference of more than {margin} is unlikely"
     if category == "cannot tell":
@@ -46,7 +46,7 @@ def pair_sentence(
 
 
 def settled(needed: Needed | None, n: int, unit: str = SEED) -> str:
-    """Say what would settle a question, or that it would take too much."""
+    """Describe what would settle a question, or that it would take too much."""
     if needed is None:
         return ""
     ways = [] if needed["seeds"] is None else [f"{needed['seeds']} {unit}s"]
@@ -76,7 +76,7 @@ def answer(
     question: str,
     level: Sequence[str] = (),
 ) -> str:
-    """Say which run is best and how sure that is.
+    """Describe which run is best and how sure that is.
 
     Args:
         best: the run with the best mean.
@@ -114,7 +114,7 @@ def _listed(names: Sequence[str]) -> str:
 def notes(
     single: Sequence[str], same: Sequence[str], counts: Sequence[int], pairing: bool, unit: str = SEED
 ) -> list[str]:
-    """Say what a reader must know about the comparison.
+    """Return what a reader must know about the comparison.
 
     Args:
         single: runs of one seed that were not declared deterministic.

@@ -97,7 +97,7 @@ def _above(
 
 
 def matters_of(low: float, high: float, margin: float) -> Matters:
-    """Say whether a difference exceeds the margin, by its interval."""
+    """Return whether a difference exceeds the margin, by its interval."""
     if low > margin or high < -margin:
         return "yes"
     return "no" if -margin <= low and high <= margin else "unclear"

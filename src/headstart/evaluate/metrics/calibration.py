@@ -43,7 +43,7 @@ def calibration_error(
     """Return the expected calibration error of the top class, less its bias, with an interval.
 
     Images and their correctness are drawn again, twice: with each bin's observed accuracy, which says how far the
-    binned error lies above the error that it was drawn with (its bias, which is taken off the value; Kumar, Liang &
+    binned error is above the error that it was drawn with (its bias, which is taken off the value; Kumar, Liang &
     Ma 2019) and how much it varies; and with each bin's mean confidence as the accuracy, which says how large the
     binned error of perfectly calibrated probabilities would be. The lower end takes off the larger of both upward
     deviations, so it is 0 where the probabilities may be calibrated; the upper end adds the downward variation to

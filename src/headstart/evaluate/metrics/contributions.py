@@ -34,7 +34,7 @@ def contributions(
 
     Raises:
         SpecError: an unknown metric, with the nearest name.
-        DataError: no images, shapes that differ, or a metric that has no meaning for these labels.
+        DataError: no images, shapes that differ, or a metric that is not defined for these labels.
     """
     score = score_of(probabilities, labels, metric)
     if not np.isfinite(score):

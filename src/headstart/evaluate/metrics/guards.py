@@ -27,7 +27,7 @@ def check_classes(model_classes: Sequence[str], dataset_classes: Sequence[str]) 
     raise DataError(
         f"the model cannot be scored here: {len(unknown)} of the dataset's {len(dataset_classes)} classes are"
         f" unknown to it ({listed_names(unknown)}); it knows {len(model_classes)}"
-        f" ({listed_names(list(model_classes))}), {shared} of them shared. Learn a new head on this dataset"
+        f" ({listed_names(list(model_classes))}), {shared} of them shared. Train a new head on this dataset"
         " (strategy: linear_probe, or prototypes when there are few labels), or leave those classes out"
     )
 
@@ -39,10 +39,7 @@ def check_not_itself(a: object, b: object, what: str = "predictions") -> None:
         DataError: `a` and `b` are the same object, or arrays on the same memory.
     """
     if a is b or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and _one_memory(a, b)):
-        raise DataError(
-            f"these {what} are compared with themselves, which would agree perfectly and mean nothing:"
-            " give the other side's own values"
-        )
+        raise DataError(f"both sides are the same {what}; pass the other side's own values")
 
 
 def check_runs_differ(correct: Mapping[str, np.ndarray]) -> None:
@@ -58,7 +55,7 @@ def check_runs_differ(correct: Mapping[str, np.ndarray]) -> None:
     for place, a in enumerate(names):
         for b in names[place + 1 :]:
             if correct[a] is correct[b] or _one_memory(correct[a], correct[b]):
-                raise DataError(f"{a!r} and {b!r} are the same run: comparing a thing with itself means nothing")
+                raise DataError(f"{a!r} and {b!r} are the same run; give two different runs")
 
 
 def _one_memory(a: np.ndarray, b: np.ndarray) -> bool:

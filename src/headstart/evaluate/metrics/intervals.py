@@ -29,7 +29,7 @@ UNDEFINED = Estimate(value=None, low=None, high=None, n=0)
 
 
 def normal_quantile(level: float = LEVEL) -> float:
-    """Return z such that a standard normal lies within ±z with probability `level`."""
+    """Return z such that a standard normal is within ±z with probability `level`."""
     return float(special.ndtri(0.5 + level / 2))
 
 

@@ -107,7 +107,7 @@ def mean_losses(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, 
 def within_top(
     labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n c"], k: int
 ) -> Bool[np.ndarray, " n"]:
-    """Say whether the true class is among the k most probable; among equal ones the first column comes first."""
+    """Return whether the true class is among the k most probable; among equal ones the first column comes first."""
     own = probabilities[np.arange(len(labels)), labels][:, None]
     before = np.arange(probabilities.shape[1])[None] < labels[:, None]
     ahead = (probabilities > own).sum(axis=1) + ((probabilities == own) & before).sum(axis=1)

@@ -56,7 +56,7 @@ def score_of(probabilities: Probabilities, labels: Labels, metric: str = "accura
 
     Raises:
         SpecError: an unknown metric, with the nearest name.
-        DataError: no images, shapes that differ, or a metric that has no meaning for these labels.
+        DataError: no images, shapes that differ, or a metric that is not defined for these labels.
     """
     choose("metric", metric, METRICS)
     _check(probabilities, labels)
@@ -68,13 +68,13 @@ def scorer_of(metric: str, *, multi_label: bool) -> Scorer:
 
     Raises:
         SpecError: an unknown metric, with the nearest name.
-        DataError: the metric has no meaning for such labels.
+        DataError: the metric is not defined for such labels.
     """
     kind, side = ("several labels", "multi_label") if multi_label else ("one label", "single_label")
     scorer: Scorer | None = getattr(choose("metric", metric, METRICS), side)
     if scorer is None:
         known = ", ".join(name for name, each in METRICS.items() if getattr(each, side) is not None)
-        raise DataError(f"{metric} has no meaning for images with {kind}: choose one of {known}")
+        raise DataError(f"{metric} is not defined for images with {kind}: choose one of {known}")
     return scorer
 
 

@@ -1,4 +1,4 @@
-"""What a model may answer of an image: sure, one of a few classes, or that it does not know; and what that rests on."""
+"""What a model answers for an image: one class, one of a few, or that it does not know; and the data behind it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class HeldOut:
 
     @property
     def correct(self) -> Bool[np.ndarray, " n"]:
-        """Say of which images the most probable class is the right one."""
+        """Return for which images the most probable class is the right one."""
         return np.asarray(self.rank == 1)
 
     @property
@@ -105,14 +105,14 @@ assert _RIGHT.keys() == SCORES.keys()
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnswerOptions:
     """What is asked of the answers.
 
     Args:
-        level: how often a set must hold the right class.
+        level: the coverage of the sets: how often they contain the right class.
         sets: the kind of prediction set, a name in SCORES.
         by_class: the level holds for the images of each class.
-        at_least: answers that are not right so often are left to a person; None leaves none.
+        at_least: answers that are less certain are left for review; None leaves none.
     """
 
     level: float = LEVEL
@@ -129,7 +129,7 @@ class Answer:
         kind: SURE, ONE_OF or UNKNOWN.
         inside: the numbers of the classes in its set, the most probable first.
         familiarity: which share of familiar images is no more familiar; None where the model cannot tell.
-        withheld: left to a person, since the accuracy asked for cannot be guaranteed for it.
+        withheld: left for review, since the accuracy asked for cannot be guaranteed for it.
         decision: the class of least expected cost, or ASK; None without costs.
     """
 
@@ -166,7 +166,7 @@ class Uncertainty:
     notes: tuple[str, ...] = ()
     sketch: Sketch | None = None
 
-    def thresholds(self, asked: Asked) -> Thresholds:
+    def thresholds(self, asked: AnswerOptions) -> Thresholds:
         """Return the thresholds of the sets that are asked for.
 
         Raises:
@@ -219,7 +219,7 @@ class Judge:
         SpecError: what is asked cannot be guaranteed.
     """
 
-    def __init__(self, uncertainty: Uncertainty, asked: Asked) -> None:
+    def __init__(self, uncertainty: Uncertainty, asked: AnswerOptions) -> None:
         self.uncertainty, self.asked = uncertainty, asked
         self.thresholds = uncertainty.thresholds(asked)
         self.guaranteed = None if asked.at_least is None else uncertainty.guarantee(asked.at_least)
@@ -234,7 +234,7 @@ class Judge:
             said = f"{short:,} of {own.classes:,} classes have too few held-out images for sets of {percent(level)}"
             said += f" ({needed(level):,} each): the lowest level of a class is {percent(least)}"
         elif least < level:
-            said = f"{_few(count)} too few for sets of {percent(level)}: they hold the right class in"
+            said = f"{_few(count)} too few for sets of {percent(level)}: they contain the right class in"
             said += f" {percent(least)} of cases; {needed(level):,} are needed"
         if own.score and count < (enough := needed(1 - MOST_REJECTED)):
             said += f"{'; ' if said else ''}no image is called unfamiliar: that takes {enough:,} held-out images"

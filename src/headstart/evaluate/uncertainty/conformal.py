@@ -164,7 +164,7 @@ def needed(level: float) -> int:
 def prediction_sets(
     scores: Float[np.ndarray, "n c"], thresholds: Thresholds, *, never_empty: bool = False
 ) -> Bool[np.ndarray, "n c"]:
-    """Say which classes are in the set of each image.
+    """Return which classes are in the set of each image.
 
     Args:
         scores: of every class, as `nonconformity` gives them.

@@ -132,7 +132,7 @@ class Change:
 
     @property
     def found(self) -> bool:
-        """Say whether it has changed."""
+        """Return whether it has changed."""
         return self.p <= LEVEL
 
 
@@ -153,7 +153,7 @@ class ClassChange:
 
 
 @dataclass(frozen=True)
-class Compared:
+class DriftTest:
     """What a comparison found.
 
     Args:
@@ -171,7 +171,7 @@ class Compared:
 
     @property
     def found(self) -> bool:
-        """Say whether the images differ."""
+        """Return whether the images differ."""
         return self.p <= LEVEL
 
 
@@ -183,7 +183,7 @@ def compare(
     *,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
-) -> Compared:
+) -> DriftTest:
     """Compare new images with the held-out ones.
 
     The maximum mean discrepancy of the embeddings (Gretton et al. 2012; a Gaussian kernel as wide as the median
@@ -205,7 +205,7 @@ def compare(
     m, n = len(sketch), len(chosen)
     if min(m, n) < FEWEST:
         which = f"{m} held-out images" if m < FEWEST else f"{n} new images"
-        raise DataError(f"{which} are too few to say whether images have changed; it takes {FEWEST} of each")
+        raise DataError(f"{which} are too few to measure drift; at least {FEWEST} of each are needed")
     groups = _divisions(m, n, permutations, seed)
     together = np.concatenate([sketch.embeddings, embeddings[chosen]])
     both = np.concatenate([sketch.looks, looks[chosen]]).astype(np.float64)
@@ -221,7 +221,7 @@ def compare(
     changes = [Change(EMBEDDINGS, float(adjusted[0])), Change(MIX, float(adjusted[1]))]
     changes += [Change(name, float(p), *pair) for name, p, pair in zip(APPEARANCE, adjusted[2:], means, strict=True)]
     found = _changed_classes(codes, ratios, numbers, m, n) if changes[1].found else ()
-    return Compared(float(adjusted.min()), tuple(changes), found, m, n)
+    return DriftTest(float(adjusted.min()), tuple(changes), found, m, n)
 
 
 def _divisions(m: int, n: int, permutations: int, seed: int) -> Float[np.ndarray, "b t"]:

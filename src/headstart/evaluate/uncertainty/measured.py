@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from headstart.errors import SpecError
 from headstart.evaluate.metrics.intervals import mean_loss
-from headstart.evaluate.uncertainty.answers import ONE_OF, SURE, UNKNOWN, Answer, Asked, Judge, Uncertainty
+from headstart.evaluate.uncertainty.answers import ONE_OF, SURE, UNKNOWN, Answer, AnswerOptions, Judge, Uncertainty
 from headstart.evaluate.uncertainty.conformal import SCORES, prediction_sets, scores_in_sets, set_quality
 from headstart.evaluate.uncertainty.costs import ASK, least_cost, paid
 from headstart.evaluate.uncertainty.familiarity import MOST_REJECTED, rejection
@@ -36,11 +36,11 @@ def measured(
         shares: how familiar they are, or None.
     """
     strange = np.zeros(len(labels), bool) if shares is None else shares <= MOST_REJECTED
-    answers = Judge(uncertainty, Asked()).judged(probabilities, shares)
+    answers = Judge(uncertainty, AnswerOptions()).judged(probabilities, shares)
     return {
         "held_out": len(uncertainty.held_out),
         "test": len(labels),
-        "level": Asked().level,
+        "level": AnswerOptions().level,
         "notes": list(uncertainty.notes),
         "sets": _sets(uncertainty, probabilities, labels),
         "answers": _answers(answers, labels),
@@ -57,7 +57,7 @@ def _sets(uncertainty: Uncertainty, probabilities: np.ndarray, labels: np.ndarra
     for kind in SCORES:
         scores = scores_in_sets(kind, probabilities)
         for by_class in (False, True):
-            thresholds = uncertainty.thresholds(Asked(sets=kind, by_class=by_class))
+            thresholds = uncertainty.thresholds(AnswerOptions(sets=kind, by_class=by_class))
             found = set_quality(prediction_sets(scores, thresholds, never_empty=True), labels)
             rows.append(
                 {

@@ -13,7 +13,7 @@ from headstart.errors import DataError
 from headstart.evaluate.metrics.intervals import Estimate
 
 CONFIDENCE = 0.95  # of guarantees
-_FIRST = 4  # the first tried threshold keeps at least one in so many images
+_FIRST = 4  # the first tried threshold keeps at least one in this many images
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Guarantee:
         above: answers of a confidence above this are kept; minus infinity keeps all.
         kept: the number of labelled images that are kept.
         wrong: the number of wrong answers among them.
-        left: the share of images that is left to a person, with its exact interval.
+        left: the share of images that is left for review, with its exact interval.
         low: the lower bound of the accuracy of the kept ones (Clopper & Pearson, one-sided).
     """
 

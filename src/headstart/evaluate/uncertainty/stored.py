@@ -57,7 +57,7 @@ def to_part(uncertainty: Uncertainty, seed: int = 0) -> UncertaintyPart:
 
 
 def from_part(part: UncertaintyPart, classes: int, features: int) -> Uncertainty:
-    """Return what a model's file says of a model of so many classes.
+    """Return what a model's file says of a model with this many classes.
 
     Args:
         part: what the file holds.
@@ -151,7 +151,7 @@ def _held_out(part: UncertaintyPart, classes: int) -> HeldOut:
 
 
 def _check_shapes(reference: Reference, needed: tuple[str, ...], features: int) -> None:
-    """Refuse arrays that embeddings of so many features do not fit."""
+    """Refuse arrays that do not fit embeddings with this many features."""
     d, any_ = features, None
     theirs = len(reference.shown)
     shapes = {"centre": (d,), "whitening": (d, d), "means": (any_, d), "bank": (any_, d), "principal": (d, any_)}

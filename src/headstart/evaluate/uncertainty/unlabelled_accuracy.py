@@ -65,7 +65,7 @@ def guess_accuracy(
     h, n, before = len(held_correct), len(predicted), float(np.mean(held_correct))
     if min(h, n, len(sketch)) < FEWEST:
         which = f"{n} images" if n < FEWEST else f"{min(h, len(sketch))} held-out images"
-        return Guess(None, 0.0, 1.0, before, why=f"{which} are too few; it takes {FEWEST}")
+        return Guess(None, 0.0, 1.0, before, why=f"{which} are too few; at least {FEWEST} are needed")
     estimates = {
         "confidence": thresholded_confidence(held_confidence, held_correct, confidence),
         "neighbours": agreement(sketch, before, embeddings, predicted),

@@ -21,7 +21,7 @@ labelMap.open = async () => {
     labelMap.words = found.words;
     labelMap.chosen([]);
   } else if (labelMap.view) await labelMap.recolour();
-  $("map-words").textContent = [...(labelMap.words || []), found.problem, labelMap.pending && labelMap.view ? `A map by neighbours is being computed${far(found.progress)}; it will take this one's place.` : labelMap.pending ? "The map is being computed." : ""].filter(Boolean).join(" ");
+  $("map-words").textContent = [...(labelMap.words || []), found.problem, labelMap.pending && labelMap.view ? `A t-SNE map is being computed${far(found.progress)}; it will replace this one.` : labelMap.pending ? "The map is being computed." : ""].filter(Boolean).join(" ");
   if (labelMap.pending) setTimeout(() => { if (page.map && labelMap.pending && !labelMap.free.length) labelMap.open().catch(() => undefined); else labelMap.late = true; }, labelMap.view ? AGAIN : 200);
 };
 

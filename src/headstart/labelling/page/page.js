@@ -83,7 +83,7 @@ function drawState() {
     $("accuracy").replaceChildren(element("b", percent(accuracy.value)), document.createTextNode(` (95 % interval ${percent(accuracy.low)} to ${percent(accuracy.high)}), measured on the ${accuracy.n} images of the random sample, each judged without its own label${state.skipped_sample ? `; ${state.skipped_sample} skipped ones are not counted` : ""}`));
   } else $("accuracy").textContent = state.classes.length < 2 ? "Give at least two classes some labels." : "A few more labels are needed.";
   const gain = state.gain, points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
-  $("gain").textContent = gain ? `The last ${gain.labels} labels brought ${points(gain.points)} points (${points(gain.low)} to ${points(gain.high)}). ${gain.pays ? "More labels may still pay." : "More labels of this kind hardly pay."}` : "";
+  $("gain").textContent = gain ? `The last ${gain.labels} labels brought ${points(gain.points)} points (${points(gain.low)} to ${points(gain.high)}). ${gain.pays ? "More labels may still help." : "More labels of this kind will hardly help."}` : "";
   drawCurve(state.curve);
   drawComparison(state.comparison);
 }

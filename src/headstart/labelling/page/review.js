@@ -26,7 +26,7 @@ const sideOf = (item) => item.rows.length > 3 ? 320 : 900;
 function draw() {
   const item = page.current;
   $("empty").hidden = Boolean(item);
-  $("empty").textContent = page.kind ? "Nothing of this kind is left, or somebody else decides it now." : "Everything is decided, or somebody else decides it now.";
+  $("empty").textContent = page.kind ? "Nothing of this kind is left, or somebody else is deciding it." : "Everything is decided, or somebody else is deciding it.";
   $("title").textContent = item ? item.title : "";
   $("why").textContent = item ? item.words : "";
   $("pictures").className = !item || item.rows.length === 1 ? "" : item.rows.length > 3 ? "many" : "few";

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.bands import Asked
+from headstart.bands import BandsAsked
 from headstart.data.dataset import Dataset
 from headstart.data.sources.load import load_dataset
 from headstart.labelling.embeddings import BACKBONE, Source, embed, read_already
@@ -27,20 +27,24 @@ def review_session(
     backbone: str = BACKBONE,
     weights: str = "imagenet",
     seed: int = 0,
-    bands: Asked | None = None,
-    show: Asked | None = None,
+    bands: BandsAsked | None = None,
+    show: BandsAsked | None = None,
     device: str = "auto",
     store: Store | None = None,
 ) -> ReviewSession:
-    """Return the review of a dataset, which continues where it was left if the file of corrections exists.
+    """Return the review of a dataset, which resumes if the file of corrections exists.
 
     Args:
         data: what `compare` takes; the images need labels.
         file: a CSV, the `data.corrections` of a study.
-        label: which label, where the data have several.
-        backbone, weights, device, store: of the vectors; see `embed`.
+        label: the label to use if the data have several.
+        backbone: the network that computes the vectors; see `embed`.
+        weights: of the network.
+        device: "auto", "cpu", "cuda", "mps".
+        store: the cache.
         seed: of the folds that judge the labels.
-        bands, show: which bands of each file are read, and the three that people see; see `load_dataset`.
+        bands: which bands of each file are read: "all", or their indices or names.
+        show: the three bands that people see.
 
     Raises:
         DataError: the data cannot be used, or the file is another table.

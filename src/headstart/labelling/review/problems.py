@@ -38,7 +38,7 @@ _KEPT_FIRST = {"test": 0, "validation": 1, "train": 2, "": 3}  # which of severa
 
 
 @dataclass(frozen=True)
-class Problem:
+class ReviewItem:
     """Images that one decision is about.
 
     Args:
@@ -58,7 +58,7 @@ class Problem:
 
 def find_problems(
     dataset: Dataset, features: npt.NDArray[np.floating], store: Store, *, seed: int = 0
-) -> list[Problem]:
+) -> list[ReviewItem]:
     """Return the problems, by kind in the order of `KINDS`; the most striking of each kind first.
 
     Args:
@@ -78,8 +78,8 @@ def find_problems(
         *_copies(pool, duplicates, errors),
         *_labels(dataset, errors),
         *_groups(pool, flat, same, seed),
-        *(Problem(odd.kind, (odd.row,), odd.words, (odd.row,)) for odd in _odd(pool, store)),
-        *(Problem(OUTLIER, (row,), words, (row,)) for row, words in outliers(flat, seed)),
+        *(ReviewItem(odd.kind, (odd.row,), odd.words, (odd.row,)) for odd in _odd(pool, store)),
+        *(ReviewItem(OUTLIER, (row,), words, (row,)) for row, words in outliers(flat, seed)),
     ]
     order = list(KINDS)
     return sorted(found, key=lambda each: order.index(each.kind))
@@ -89,7 +89,7 @@ def _odd(pool: Pool, store: Store) -> Iterator[OddImage]:
     yield from find_odd_images(pool.datasets[0], pool.inspections[0], store)
 
 
-def _copies(pool: Pool, duplicates: Duplicates, errors: LabelErrors | None) -> Iterator[Problem]:
+def _copies(pool: Pool, duplicates: Duplicates, errors: LabelErrors | None) -> Iterator[ReviewItem]:
     """Yield groups of equal files, then pairs of near duplicates; those with different labels first.
 
     Of copies with different labels in one part, the one with the likeliest label is kept, unless one of the classes
@@ -115,10 +115,10 @@ def _copies(pool: Pool, duplicates: Duplicates, errors: LabelErrors | None) -> I
         kept = min(rows, key=lambda row: (_KEPT_FIRST.get(str(pool.parts[0][row]), 3), -likely[row], row))
         marked = tuple(row for row in rows if row != kept)
         words += f", in {_listed(sorted(set(parts)))}" if kind == LEAK else ""
-        yield Problem(kind, tuple(rows[:MOST]), words, tuple(row for row in marked if row in rows[:MOST]))
+        yield ReviewItem(kind, tuple(rows[:MOST]), words, tuple(row for row in marked if row in rows[:MOST]))
 
 
-def _labels(dataset: Dataset, errors: LabelErrors | None) -> Iterator[Problem]:
+def _labels(dataset: Dataset, errors: LabelErrors | None) -> Iterator[ReviewItem]:
     """Yield the images whose label looks wrong, the least likely label first."""
     if errors is None:
         return
@@ -126,12 +126,12 @@ def _labels(dataset: Dataset, errors: LabelErrors | None) -> Iterator[Problem]:
         own, other = (float(errors.probabilities[row, code]) for code in (dataset.labels[row], suggested))
         given, proposed = dataset.classes[dataset.labels[row]], dataset.classes[suggested]
         words = f"labelled {given} ({percent(own, 0)}), looks like {proposed} ({percent(other, 0)})"
-        yield Problem(LABEL, (row,), words, (row,), proposed)
+        yield ReviewItem(LABEL, (row,), words, (row,), proposed)
 
 
 def _groups(
     pool: Pool, features: npt.NDArray[np.floating], same: npt.NDArray[np.int64], seed: int
-) -> Iterator[Problem]:
+) -> Iterator[ReviewItem]:
     """Yield groups that look alike and are in several parts; without a given split, any: a random one divides them."""
     dataset, given = pool.datasets[0], pool.parts[0]
     if dataset.multi_label:
@@ -145,7 +145,7 @@ def _groups(
         shown = rows[:MOST]
         apart = [row for row in shown if str(given[row]) not in ("test", "")] if divided else shown[1:]
         words = f"{len(rows)} images, {percent(cosine, 0)} alike, {where}"
-        yield Problem(GROUP, tuple(shown), words, tuple(apart))
+        yield ReviewItem(GROUP, tuple(shown), words, tuple(apart))
 
 
 def _listed(parts: Sequence[str]) -> str:

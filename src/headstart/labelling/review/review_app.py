@@ -67,7 +67,7 @@ class _Page:
         self.pictures = Pictures(session.dataset.reader, session.embeddings.bands)
 
     def state(self) -> dict[str, Any]:
-        """Say what is left to decide, and what the file changes so far."""
+        """Report what is left to decide, and what the file changes so far."""
         self.session.catch_up()
         session = self.session
         relabelled, excluded = session.changed()

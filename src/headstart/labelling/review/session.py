@@ -18,7 +18,7 @@ from headstart.data.sources.corrections import EXCLUDE, KEEP, RELABEL, UNSURE, C
 from headstart.errors import SpecError, unknown_name
 from headstart.labelling.embeddings import Embeddings
 from headstart.labelling.review.correction_file import CorrectionFile, Key
-from headstart.labelling.review.problems import KINDS, LABEL, Problem
+from headstart.labelling.review.problems import KINDS, LABEL, ReviewItem
 from headstart.labelling.similar import nearest_rows
 from headstart.labelling.undo import UndoStacks
 
@@ -45,7 +45,7 @@ class ReviewSession:
         file: where the decisions are; those in it are taken over.
     """
 
-    def __init__(self, embeddings: Embeddings, problems: Sequence[Problem], file: CorrectionFile) -> None:
+    def __init__(self, embeddings: Embeddings, problems: Sequence[ReviewItem], file: CorrectionFile) -> None:
         self.embeddings, self.problems, self.file = embeddings, tuple(problems), file
         names = embeddings.names
         self.names = names
@@ -71,7 +71,7 @@ class ReviewSession:
         """Return places of open problems; for two minutes they are shown to nobody else.
 
         Args:
-            count: at most so many.
+            count: the maximum number.
             who: the person.
             kind: only problems of this kind.
         """
@@ -90,7 +90,7 @@ class ReviewSession:
         return found
 
     def is_open(self, place: int) -> bool:
-        """Say whether a problem waits for a decision; one of images that are excluded already does not."""
+        """Return whether a problem waits for a decision; one of images that are excluded already does not."""
         problem, keys = self.problems[place], self._keys[place]
         if all(key in self._decisions for key in keys):
             return False
@@ -191,7 +191,7 @@ class ReviewSession:
             raise SpecError(f"no image is marked to {decision}: mark at least one")
         return chosen
 
-    def _label(self, problem: Problem, label: str | None) -> str:
+    def _label(self, problem: ReviewItem, label: str | None) -> str:
         name = normal_form(label or problem.proposed)
         if self.dataset.multi_label:
             raise SpecError("images with several labels are not relabelled here: change the table of labels")
@@ -206,7 +206,7 @@ class ReviewSession:
             self._excluded = {row.path for row in decisions.values() if row.decision == EXCLUDE}
 
 
-def _keys(problem: Problem, names: Sequence[str]) -> list[Key]:
+def _keys(problem: ReviewItem, names: Sequence[str]) -> list[Key]:
     """Return what the file's rows about a problem are about: each image beside the first other one."""
     first = names[problem.rows[0]]
     second = names[problem.rows[1]] if len(problem.rows) > 1 else ""

@@ -13,7 +13,7 @@ from headstart.models.preprocessing import Preprocessing
 
 NAME = "aerial_resnet18"
 WIDTHS = (64, 128, 256, 512)
-GRID = 4  # the last map is averaged to so many cells a side
+GRID = 4  # the last map is averaged to this many cells a side
 OUTPUTS = 256
 
 

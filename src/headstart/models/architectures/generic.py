@@ -127,7 +127,7 @@ def _keep_inputs(stages: OrderedDict[str, nn.Module], size: int) -> OrderedDict[
 
 
 def _same(chain: nn.Sequential, model: nn.Module, size: int) -> bool:
-    """Say whether both compute the same, with parameters that hide nothing behind zeros."""
+    """Return whether both compute the same, with parameters that hide nothing behind zeros."""
     shaken: Any
     chain, shaken = copy.deepcopy((chain, model))
     generator = torch.Generator().manual_seed(0)

@@ -30,7 +30,7 @@ class WeightsNeededError(Exception):
 
 
 def need_weights() -> None:
-    """Refuse to go on where weights are not drawn."""
+    """Refuse to continue where weights are not drawn."""
     if _active.get():
         raise WeightsNeededError
 

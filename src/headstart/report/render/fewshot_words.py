@@ -39,7 +39,7 @@ def _of(result: FewShotResult, shots: int) -> list[FewShotRow]:
 
 
 def _as_good(result: FewShotResult, shots: int) -> list[str]:
-    """Return the methods that are tied with the most accurate one, or cannot be told from it."""
+    """Return the methods that are tied with the most accurate one, or may be as good."""
     best = _of(result, shots)[0].method
     pairs = telling_pairs(result, shots, len(result.rows))[0]
     return [pair.second if pair.first == best else pair.first for pair in pairs if pair.category in AS_GOOD]

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no network."""
+"""The report as one HTML file that works offline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from headstart.report.render.halving_text import halving_lines, proxy_lines
 from headstart.report.render.map_section import map_data
 from headstart.report.render.thumbnails import (
     BUDGET,
-    embed,
+    as_data_urls,
     explanation_pictures,
     paired_pictures,
     rows_wanted,
@@ -63,27 +63,28 @@ LEADS = {
     " that is not there. Every pair is the largest question, so it is the strictest. A cell there is the score of its"
     " row minus the score of its column. Intervals are those of each pair alone; the verdict also allows for the"
     " number of comparisons, so that an interval without zero may still come with 'cannot tell yet'.",
-    "cost": "What a model costs to use, and what it cost to get. No run beats those on the dashed line in both score"
-    " and cost. The time for an image is that of the pass in this study; an ensemble takes that of all its networks."
-    " Sizes are those of 32-bit floats.",
+    "cost": "The cost of using each model, and the time that it took to train. No run beats those on the dashed line in"
+    " both score and cost. The time for an image is that of the pass in this study; an ensemble takes that of all its"
+    " networks. Sizes are those of 32-bit floats.",
     "learning": "Score against the number of labelled images: each point is a run over its seeds with its 95 %"
     " interval.",
-    "training": "What happened on training and validation images, epoch by epoch.",
+    "training": "Loss and score on training and validation images, epoch by epoch.",
     "mistakes": "Images that a run classifies wrongly, in most of its seeds or repeats where it has several; those with"
     " the lowest probability for the true class come first.",
     "map": "Test images that the network sees as similar are close together.",
     "calibration": "On the diagonal, predictions made with 80 % confidence are right in 8 of 10 cases. Probabilities"
     " are shown after temperature scaling on validation.",
-    "uncertainty": "What the study's model may answer of an image that nobody has labelled. It was calibrated on"
-    " validation images; every figure below was measured on test images.",
+    "uncertainty": "The answers of the saved model for images without labels. It was calibrated on validation"
+    " images; every figure below was measured on test images.",
     "drift": "Whether these images are like those that a model was checked on, judged without their labels.",
-    "transfer": "What the embeddings predicted before any training, and what was measured after it.",
+    "transfer": "The order of the networks predicted from the embeddings before training, and the order measured"
+    " afterwards.",
     "explained": "The same test images, explained for two networks. They are drawn with a fixed seed, in turn from each"
     " class. Below each map is the class that it explains: the one that this network predicts, with its probability.",
     "similarity": "The Fréchet distance compares Gaussians fitted to the embeddings of equally many images of source"
-    " and target; the distance within the target shows what two samples of the same images give. CKA is 1 where two"
-    " stages represent the images in the same way up to rotation and scale, and about 0 where they have nothing in"
-    " common.",
+    " and target; the distance within the target shows how far apart two samples of the same images are. CKA is 1"
+    " where two stages represent the images in the same way up to rotation and scale, and about 0 where they have"
+    " nothing in common.",
     "runs": "Everything that a run's result depends on.",
 }
 
@@ -340,7 +341,7 @@ def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict
     found = summary.files.uncertainty or {}
     if found.get("data") == key:
         explained = [*(int(row) for row, _ in (found.get("familiarity") or {}).get("least", [])), *explained]
-    images = embed(folder, rows_wanted([details[run] for run in ranked], explained), labels, share)
+    images = as_data_urls(folder, rows_wanted([details[run] for run in ranked], explained), labels, share)
     good = ranked[: max(1, len(ranked) // 2)]  # what a poor run confuses is chance
     cells = [cell for run in good for cell in details[run].cells]
     order = together(cells, len(folder.classes)) if cells else None

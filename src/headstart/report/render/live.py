@@ -158,7 +158,7 @@ class LiveStudy:
         self._say(f"{runs} to do{self._how_often(things)}")
 
     def _how_often(self, things: str) -> str:
-        """Say with how many seeds each run is done, and where they repeat the same fit."""
+        """Describe with how many seeds each run is done, and where they repeat the same fit."""
         seeds = max((len(run.seeds) for run in self.runs.values()), default=1)
         fits = [run.fits for run in self.runs.values()]
         each = " each" if len(fits) > 1 else ""
@@ -205,7 +205,7 @@ class LiveStudy:
         self._say(text)
 
     def close(self) -> None:
-        """The study ended: in a terminal what failed and what was noted stays, and elsewhere all that was told."""
+        """Close the display; on a terminal, keep failures and notes."""
         if self._live is not None:
             progress.show_in(None)
             self._live.stop()

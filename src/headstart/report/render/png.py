@@ -132,7 +132,7 @@ class _Part:
         pen.text(WIDTH - EDGE, y, reach, MUTED, 12, anchor="rm")
 
     def _key(self) -> str:
-        """Say what the marks mean that occur."""
+        """Describe what the marks that occur mean."""
         there = {row["state"] for row in self.board.ranking}
         marks = {"tied": "green hollow: tied with the best", "cannot tell": "grey hollow: cannot tell yet"}
         marks["behind"] = "grey: worse than the best"

@@ -1,4 +1,4 @@
-"""What shows itself in a notebook, as a page of its own that needs no network."""
+"""Writes an object's notebook HTML as a standalone page that works offline."""
 
 from __future__ import annotations
 

@@ -51,5 +51,5 @@ def learning_rows(session: Session, task: Task) -> npt.NDArray[np.int64]:
 
 
 def uses_images(task: Task, dataset: Dataset, session: Session) -> bool:
-    """Say whether a task uses this dataset."""
+    """Return whether a task uses this dataset."""
     return session.resources.dataset(task.run.data).fingerprint == dataset.fingerprint

@@ -188,12 +188,12 @@ def _by_run(session: Session) -> dict[str, list[Task]]:
 
 
 def _obstacle(tasks: Sequence[Task], session: Session) -> str | None:
-    """Say why a run cannot be fitted on samples, or return None."""
+    """Return why a run cannot be fitted on samples, or None."""
     run = tasks[0].run
     if not tasks[0].probe:
         return "its network is trained, not only a head on frozen features"
     if run.data.split.fold == "seed":
-        return "cross-validation varies the training images already"
+        return "cross-validation already varies the training images"
     if run.spec.weights.run is not None and _learned_here(run.spec.weights.run, tasks[0], session):
         return "its network is another run's, which learned from the same images"
     tests = [_split(session, run.name, task.seed)["test"] for task in tasks]
@@ -203,7 +203,7 @@ def _obstacle(tasks: Sequence[Task], session: Session) -> str | None:
 
 
 def _learned_here(name: str, task: Task, session: Session) -> bool:
-    """Say whether another run of the study learned from the dataset of this task."""
+    """Return whether another run of the study learned from the dataset of this task."""
     others = [other for other in session.plan.tasks if other.run.name == name]
     fingerprint = session.resources.dataset(task.run.data).fingerprint
     return any(session.resources.dataset(other.run.data).fingerprint == fingerprint for other in others)

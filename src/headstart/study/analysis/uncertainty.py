@@ -94,13 +94,13 @@ def _calibrated(
     result, notes = read_json(folder / "result.json"), []
     if result["refit"] != "none":
         notes.append(
-            "The model learned from the validation images in the end. Sets and guarantees were calibrated with the"
-            " model before that, which had not seen them; they hold for the final one as far as it is no worse."
+            "The final model was refitted on the validation images. Sets and guarantees were calibrated with the model"
+            " before the refit, which had not seen them; they hold for the final model if it is no worse."
         )
     if len(result["tried"]) > 1 or read_json(folder / "history.json"):
         notes.append(
-            "The validation images also chose the settings, so they may be a little easier than new images; what was"
-            " measured on the test images is the check."
+            "The settings were chosen on the same validation images, which may therefore be slightly easier than new"
+            " images; check the figures measured on the test images."
         )
     held = np.sort(np.random.default_rng(0).permutation(len(said["validation_rows"]))[:MOST_HELD_OUT])
     probabilities, labels = said["validation_probabilities"][held], said["validation_labels"][held]
@@ -230,7 +230,7 @@ def _with_familiarity(
             logits = _unseen(session, task, kind, options, seen.embeddings["held"])
         else:
             notes.append(
-                "The network learned from the validation images in the end, so they look more familiar than new ones:"
+                "The network was refitted on the validation images, so they look more familiar than new ones:"
                 " more than 5 % of new familiar images may be rejected."
             )
     familiar = familiarity(score, reference, seen.embeddings["held"], logits)

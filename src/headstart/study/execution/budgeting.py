@@ -10,13 +10,14 @@ headstart.study.parallel.dispatcher.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from headstart.errors import SpecError
 from headstart.evaluate.metrics.scoring import merit
-from headstart.study.execution.budget import Budget, OverBudget
+from headstart.study.execution.budget import Budget
 from headstart.study.execution.session import Session
 from headstart.study.execution.which_first import order_by_proxy
 from headstart.study.planning.cost import CostModel
@@ -28,11 +29,11 @@ from headstart.study.results.state import LeftOut
 from headstart.study.spec.networks import proxy_images
 from headstart.study.spec.schema import StudySpec
 from headstart.study.task import Task
+from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import duration, parse_duration
 
 _BONUS = 0.02  # of the metric on validation, that tuning a network is expected to add to its frozen features
 _PROXY = 0.5  # of the budget that is left, at most, for deciding which network comes first
-_KIND = ("majority", "prototypes", "ridge", "logistic", "knn", "sgd")  # heads of one network, the best value first
 
 
 def budget_of(spec: StudySpec) -> Budget | None:
@@ -48,23 +49,20 @@ def budget_of(spec: StudySpec) -> Budget | None:
     return Budget(parse_duration(spec.budget))
 
 
-def spend(session: Session, budget: Budget, run: Callable[[Spending], None]) -> None:
-    """Run what the budget allows; record in the study's state what was skipped, and why.
+@contextlib.contextmanager
+def spend(session: Session, budget: Budget) -> Iterator[Spending]:
+    """Give what chooses the groups to run; at the end, record in the study's state what was skipped, and why.
 
     Args:
         session: of the study.
         budget: the time limit.
-        run: runs the groups that it is spent on; see `one_by_one`.
-
-    Raises:
-        SpecError: the budget is too small for one run.
     """
     resources = session.resources
     spending = Spending(budget, CostModel(resources, session.folder, Meter(resources.store, resources.device)))
     resources.watch = budget.check
     try:
         _order(session, budget)
-        run(spending)
+        yield spending
     finally:
         resources.watch = nothing
     left_out = spending.left_out(session)
@@ -74,15 +72,6 @@ def spend(session: Session, budget: Budget, run: Callable[[Spending], None]) -> 
     if left_out:
         names = list(dict.fromkeys(row["run"] for row in left_out))
         session.listener.note(f"skipped {len(left_out)} runs and seeds over budget ({', '.join(names)})")
-
-
-def one_by_one(spending: Spending, session: Session, run_group: Callable[[TaskGroup, Session], None]) -> None:
-    """Run one group after the other, in this process, until none fits."""
-    for group in spending.groups(session):
-        try:
-            run_group(group, session)
-        except OverBudget:
-            spending.stopped(group.tasks)
 
 
 def _order(session: Session, budget: Budget) -> None:
@@ -118,7 +107,7 @@ class Spending:
     @staticmethod
     def pieces(group: TaskGroup) -> list[TaskGroup]:
         """Return a group's parts; heads with the most accuracy for their time come first."""
-        return sorted(group.parts(), key=_value)
+        return sorted(group.parts(), key=_order_of)
 
     def groups(self, session: Session) -> Iterator[TaskGroup]:
         """Yield the next group until none fits.
@@ -165,7 +154,7 @@ class Spending:
             share: the part of the group by which it is judged; None: all of it.
         """
         lost = needed(group) & self._gone
-        over = self.budget.left() <= 0  # then nothing is measured any more
+        over = self.budget.left() <= 0  # then nothing more is measured
         cost = math.inf if lost or over else slower * self._expected(share or group)
         if cost <= self.budget.left():
             return cost
@@ -220,9 +209,9 @@ class Spending:
         )
 
 
-def _value(part: TaskGroup) -> int:
+def _order_of(part: TaskGroup) -> float:
     kind = part.first.run.spec.head_kind
-    return _KIND.index(kind) if kind in _KIND else len(_KIND)
+    return math.inf if kind is None else HEADS[kind].order
 
 
 def _pace(past: Sequence[tuple[float, float]]) -> float:

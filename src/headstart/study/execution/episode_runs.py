@@ -78,7 +78,7 @@ def run_episodes(task: Task, resources: Resources, folder: StudyFolder, learned_
     result = run_fewshot(data, asked, judges=judges, device=resources.device)
     facts = {} if tuned else resources.features_facts(task.run.data, task.run.network, task.seed)
     note = f"episodes are drawn from {len(rows):,} images of {result.classes} classes"
-    note += "; the network is tuned anew in each" if tuned else ""
+    note += "; the network is tuned again in each" if tuned else ""
     shared = {"shared_seconds": facts.get("seconds", 0.0), "images_per_second": facts.get("images_per_second")}
     score = result.scores[spec.shots][spec.method]
     return _write(task, resources, folder, score, note, [], {"seconds": result.seconds, **shared}, learned=tuned)

@@ -201,11 +201,11 @@ def _judge_tuned(task: Task, split: Split, session: Session) -> RungScore:
     dataset = resources.dataset(task.run.data)
     resources.images(task.run.data, resources.loaded(task.run.network, task.seed).backbone.preprocessing)
     split = split.without(sorted(resources.bad_rows(dataset)))
-    bench = TrialContext(task, split, dataset, resources, {}, session.listener.note)
+    context = TrialContext(task, split, dataset, resources, {}, session.listener.note)
     found = [RungScore(-math.inf, -math.inf, 0.0)]
     for values in task.run.configurations():
         try:
-            trial = try_one(bench, values)
+            trial = try_one(context, values)
         except RunFailed:  # a diverged training is never the best
             continue
         found.append(RungScore(*trial.rank, trial.accuracy or 0.0))

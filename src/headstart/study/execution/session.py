@@ -101,7 +101,7 @@ class Session:
         self.listener.done(name, score, result["cost"]["seconds"], result["n_test"])
 
     def finished(self, task: Task) -> bool:
-        """Say whether a task's results are in the study's folder."""
+        """Return whether a task's results are in the study's folder."""
         return self.folder.has(task.run.name, task.seed, task.key)
 
     def track(self, run: str, seed: int, key: str) -> None:

@@ -47,7 +47,7 @@ def startable(tasks: Sequence[Task], session: Session) -> list[Task]:
 
 
 def has_source(task: Task, session: Session) -> bool:
-    """Say whether every run that the task starts or learns from left a network."""
+    """Return whether every run that the task starts or learns from left a network."""
     return all(_left(source, task, session) for source in task.run.sources)
 
 

@@ -45,7 +45,7 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     frozen = [group for group in groups if pretrained(group)]
 
     def given_up(why: str) -> None:
-        session.listener.note(f"no proxy pass decides which network is first: {why}; the plan's order holds")
+        session.listener.note(f"no proxy pass: {why}; networks run in the order of the plan")
 
     if why := _why_not(frozen, images, session):
         given_up(why)
@@ -60,7 +60,7 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
                 budget.check()
                 scores.append(_scores(group.first, drawn, session))
             except OverBudget:
-                given_up(f"{duration(budget.seconds)}, half of the budget that was left, were not enough")
+                given_up(f"its share of the budget, {duration(budget.seconds)}, was not enough")
                 return
             except DataError as error:  # a half with fewer than two classes: nothing can be said
                 given_up(str(error))

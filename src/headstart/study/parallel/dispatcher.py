@@ -181,7 +181,7 @@ class Dispatcher:
         return self.jobs[self._ready.pop(self._spending.first_of([job.group for job in ready], self._session))]
 
     def _admitted(self, job: Job, slower: float) -> bool:
-        """Say whether the budget allows a job; the runs of one that it does not allow are lost.
+        """Return whether the budget allows a job; the runs of one that it does not allow are lost.
 
         A pass over images is judged once, by the first of the heads that need it; its other parts need only time.
         """

@@ -43,7 +43,7 @@ class LocalPool:
         self._places: list[_Process | None] = [None] * workers
 
     def free(self) -> bool:
-        """Say whether a worker is idle."""
+        """Return whether a worker is idle."""
         return any(place is None or place.job is None for place in self._places)
 
     def start(self, job: Job) -> None:
@@ -123,7 +123,7 @@ class _Process:
 
     @staticmethod
     def ends(message: Message) -> bool:
-        """Say whether this is the last message on a job."""
+        """Return whether this is the last message on a job."""
         return isinstance(message, Finished | JobError | WorkerDied)
 
     def end(self) -> None:

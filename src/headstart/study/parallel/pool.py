@@ -18,7 +18,7 @@ class WorkerPool(Protocol):
     slowdown: float
 
     def free(self) -> bool:
-        """Say whether a worker is idle."""
+        """Return whether a worker is idle."""
 
     def start(self, job: Job) -> None:
         """Give a job to an idle worker."""

@@ -134,7 +134,7 @@ class RayPool:
         self._heard: dict[int, set[int]] = {}  # by attempt: the numbers of the listener calls that have arrived
 
     def free(self) -> bool:
-        """Say whether a node has room for another job."""
+        """Return whether a node has room for another job."""
         return len(self._running) < self._slots
 
     def start(self, job: Job) -> None:
@@ -187,7 +187,7 @@ class RayPool:
             mail: list[tuple[int, int | None, Message]] = self._ray.get(self._mailbox.take.remote(), timeout=_START)
         except RayError as error:
             raise ClusterError(
-                f"the head of the Ray cluster does not answer ({_first(error)}); finished work is kept: run the same"
+                f"the head of the Ray cluster does not answer ({_first(error)}); finished work is kept: run the"
                 " command again when it is back"
             ) from error
         return mail

@@ -40,7 +40,7 @@ def check_evaluate_only(run: Run, study: ResolvedStudy, resources: Resources) ->
     known, asked = resources.dataset(first.data), resources.dataset(run.data)
     try:
         if known.multi_label != asked.multi_label:
-            raise DataError("one has several labels per image and the other has one; learn a new head")
+            raise DataError("one has several labels per image and the other has one; train a new head")
         check_classes(known.classes, asked.classes)
     except DataError as error:
         raise DataError(f"{run.called} ({first.name!r} on {asked.name}): {error}") from error
@@ -78,7 +78,7 @@ def _check_colours(run: Run) -> None:
     """Refuse augmentations that are made of red, green and blue, where the images have bands.
 
     Raises:
-        SpecError: which.
+        SpecError: the augmentation.
     """
     if run.spec.strategy not in TUNED and not run.spec.recipe.get("augment"):
         return
@@ -170,7 +170,7 @@ def check_labels(run: Run, resources: Resources) -> None:
 
 
 def starts_fitted(task: Task, split: Split) -> bool:
-    """Say whether the head is fitted first: with lp_ft, unless `probe_epochs` asks for gradient steps, and with distil.
+    """Return whether the head is fitted first: with distil, and with lp_ft unless `probe_epochs` wants gradient steps.
 
     Without validation rows the penalty cannot be chosen, and the head learns by gradient steps.
     """

@@ -9,7 +9,7 @@ from headstart.errors import SpecError
 from headstart.models.pixels import NAME as PIXELS
 from headstart.study.spec.overrides import OF_EACH
 from headstart.study.spec.run import ResolvedStudy, Run
-from headstart.study.spec.schema import AS_IS, DISTIL, EPISODIC, RunSpec
+from headstart.study.spec.schema import AS_IS, DISTIL, EPISODIC, TUNED, RunSpec
 from headstart.study.spec.settings import ends, head_options, recipe_of
 from headstart.transfer.heads.catalogue import HALF, complete
 
@@ -23,9 +23,9 @@ _ONLY: dict[str, tuple[str, ...]] = {  # a setting, and the strategies that read
     "teacher_views": (DISTIL,),
     "temperature": (DISTIL,),
     "hard_labels": (DISTIL,),
-    "layer_decay": ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL),
-    "views": ("linear_probe", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL),
-    "freeze_until": ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL),
+    "layer_decay": TUNED,
+    "views": ("linear_probe", *(kind for kind in TUNED if kind != "scratch")),
+    "freeze_until": TUNED,
     "train_only": ("scratch", "fine_tune", "lp_ft", DISTIL),
 }
 _OPTIMIZERS = {"momentum": ("sgd", "muon"), "nesterov": ("sgd", "muon")}

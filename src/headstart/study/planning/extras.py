@@ -15,10 +15,10 @@ def check_extras(study: ResolvedStudy) -> None:
         MissingExtra: the run, and the extra that installs the package.
     """
     for run in study.runs:
+        if run.searches:  # first, since the extra includes that of training
+            require("optuna", f"run {run.name!r} searches ranges, which", "search")
         if trains_network(run.spec):
             require("lightning", f"run {run.name!r} trains a network, which", "tune")
-        if run.searches:
-            require("optuna", f"run {run.name!r} searches ranges, which", "search")
     if study.spec.track is not None:
         require("mlflow", "tracking with MLflow", "track")
     explained = study.spec.explain
@@ -28,5 +28,5 @@ def check_extras(study: ResolvedStudy) -> None:
 
 
 def trains_network(spec: RunSpec) -> bool:
-    """Say whether Lightning trains the network: not for heads on cached features, nor for episodes."""
+    """Return whether Lightning trains the network: not for heads on cached features, nor for episodes."""
     return spec.episodes is None and spec.head_kind is None and spec.strategy not in (AS_IS, *EPISODIC)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from headstart.devices import default_device
 from headstart.errors import SpecError
 from headstart.models.architectures.build import build
-from headstart.models.line_ups.choose import AUTO, Fits, Network, cheap, choose_networks, with_licence
-from headstart.models.line_ups.table import BY_NAME, STRONG, Candidate
+from headstart.models.line_ups.choose import AUTO, Fits, NamedNetwork, cheap, choose_networks, with_licence
+from headstart.models.line_ups.table import BY_NAME, STRONG, LineUpNetwork
 from headstart.progress import say
 from headstart.storage.opening import default_store
 from headstart.study.planning.microbenchmarks import Meter
@@ -26,7 +26,7 @@ def networks_for(
     *,
     licence: str | None = None,
     budget: str | None = None,
-) -> list[Network]:
+) -> list[NamedNetwork]:
     """Return the networks of a comparison; says in one line which ones a line-up took, and whether all will be run.
 
     Args:
@@ -43,7 +43,7 @@ def networks_for(
     if backbones and networks:
         raise SpecError("give networks or backbones, not both")
     if backbones:
-        plain = with_licence([Network(name, "imagenet") for name in backbones], licence)
+        plain = with_licence([NamedNetwork(name, "imagenet") for name in backbones], licence)
         if plain.words:
             say(plain.words)
         return list(plain.networks)
@@ -73,7 +73,7 @@ def within(images: int, seconds: float, *, measure: bool = True) -> Fits:
     """
     smallest, left = BY_NAME["efficientnet_lite0"], SHARE * seconds / images
 
-    def fits(taken: Sequence[Candidate]) -> bool:
+    def fits(taken: Sequence[LineUpNetwork]) -> bool:
         fastest = seconds_per_image(smallest) / smallest.macs / OPTIMISM
         if sum(each.macs for each in taken) * fastest > left:
             return False
@@ -82,7 +82,7 @@ def within(images: int, seconds: float, *, measure: bool = True) -> Fits:
     return fits
 
 
-def seconds_per_image(candidate: Candidate) -> float:
+def seconds_per_image(candidate: LineUpNetwork) -> float:
     """Return the time of a frozen pass on this machine's fastest device, measured once and cached."""
     backbone = build(candidate.architecture, input_size=candidate.size)
     meter = Meter(default_store(), default_device())

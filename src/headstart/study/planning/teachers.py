@@ -43,13 +43,13 @@ def check_teacher(run: Run, study: ResolvedStudy, resources: Resources) -> None:
             _check_unseen(run, each.name, learned, dataset, seed, resources)
         if any(_is_refitted(one) for one in _with_sources(each, study)) and _has_validation(run, resources, seeds[0]):
             raise SpecError(
-                f"{run.called}: the teacher {each.name!r} is fitted again on the validation images, by which this run"
-                " is judged; set refit: none for it"
+                f"{run.called}: the teacher {each.name!r} is refitted on the validation images that this run is"
+                " judged on; set refit: none for it"
             )
 
 
 def _is_refitted(run: Run) -> bool:
-    """Say whether a run's network, once chosen, learns from the validation images, too."""
+    """Return whether a run's network, once chosen, learns from the validation images, too."""
     return run.spec.strategy != AS_IS and run.refits
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,26 @@ import numpy.typing as npt
 
 from headstart.data.dataset import Dataset
 from headstart.deploy.drift import Drift
+from headstart.evaluate.metrics.guards import listed_names
 from headstart.evaluate.metrics.intervals import Difference, independent_difference
+from headstart.storage.names import folder_name, readable
 from headstart.study.results.facts import write_facts
 from headstart.study.results.tested import Tested
 
+BATCH = 64  # images that are classified at a time
+SEEN = "that the model was fitted or chosen on"
 EVALUATION = "evaluation.json"  # in the folder of an evaluation: each model beside its own score, and what was left out
+
+
+def evaluation_folder(out: str | Path, dataset: Dataset) -> Path:
+    """Return the folder in `out` for what models say of these images: the same for the same images."""
+    return Path(out) / folder_name(readable(f"evaluate {dataset.name} {dataset.fingerprint[:6]}"))
+
+
+def undecodable(dataset: Dataset, bad: Iterable[int]) -> str:
+    """Return the note on rows whose images cannot be decoded; "" if there are none."""
+    names = [dataset.reader.name(row) for row in sorted(bad)]
+    return f"left out: {len(names)} images that cannot be decoded: {listed_names(names)}" if names else ""
 
 
 @dataclass(frozen=True)

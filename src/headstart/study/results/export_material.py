@@ -86,7 +86,7 @@ def _pictures(dataset: Dataset, rows: np.ndarray, what: str, ensemble: Ensemble)
 
 
 def _has_seen(run: Path, result: Mapping[str, Any]) -> bool:
-    """Say whether the model learned from the validation images too, in the end."""
+    """Return whether the model learned from the validation images too, in the end."""
     if not (run / MEMBERS).is_file():
         return bool(result["refit"] == REFITTED)
     members = (run / place for place in read_json(run / MEMBERS)["members"])

@@ -62,7 +62,7 @@ class StudyFolder:
             return None
 
     def has(self, run: str, seed: int, key: str) -> bool:
-        """Say whether the run with this content key is complete, and each of its files is what was written."""
+        """Return whether the run with this content key is complete, and each of its files is what was written."""
         manifest = self.manifest(run, seed)
         if manifest is None and (self.run_folder(run, seed) / MANIFEST).is_file():
             say(f"{self.run_folder(run, seed) / MANIFEST}: has changed since it was written; the run is written again")

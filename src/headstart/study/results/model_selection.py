@@ -104,7 +104,7 @@ def best_single(
 
 
 def _rule(best: str, means: Mapping[str, float], candidates: Sequence[Candidate], metric: str) -> str:
-    """Say what decided: the metric alone, or what made the difference between runs with the same mean."""
+    """Describe what decided: the metric alone, or what made the difference between runs with the same mean."""
     by_name = {each.run: each for each in candidates}
     level = [name for name in means if means[name] == means[best] and name != best]
     trainings = _trainings(candidates)

@@ -44,7 +44,7 @@ class Kept(TypedDict):
 
 
 def kept_words(facts: Mapping[str, Any], which: Literal["best", "best_network"] = "best") -> str | None:
-    """Say which run a kept model is of, by which rule it was chosen, and which of its seeds (or folds) it is.
+    """Describe which run a kept model is of, by which rule it was chosen, and which of its seeds (or folds) it is.
 
     Args:
         facts: the content of study.json.

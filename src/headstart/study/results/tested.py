@@ -55,7 +55,7 @@ def names_of(places: Sequence[str | Path]) -> dict[str, str | Path]:
     """
     paths = [Path(place).expanduser().resolve() for place in places]
     if len(set(paths)) < len(paths):
-        raise ModelError("the same model is given twice; give another one to compare with")
+        raise ModelError("the same model is given twice; give a different one to compare with")
     short = [path.parent.name if _SEED.fullmatch(path.name) else path.name for path in paths]
     count = 1
     while len(set(short)) < len(short):
@@ -85,7 +85,7 @@ def run_folder(place: Path) -> Path | None:
 
 
 def said_model(place: Path) -> str | None:
-    """Say which run the model of a study's folder is of, and why; None for any other place."""
+    """Describe which run the model of a study's folder is of, and why; None for any other place."""
     folder = place.expanduser()
     return kept_words(StudyFolder(folder).read_study()) if (folder / "study.json").is_file() else None
 
@@ -119,7 +119,7 @@ def find_tested(place: str | Path) -> Tested | None:
 
 
 def _is_of_run(place: Path, run: Path) -> bool:
-    """Say whether a model was given as its run's folder, or a file in it; else, as that of its study."""
+    """Return whether a model was given as its run's folder, or a file in it; else, as that of its study."""
     return place.expanduser().resolve().is_relative_to(run)
 
 

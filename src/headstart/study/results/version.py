@@ -34,6 +34,6 @@ def _fingerprints(folder: StudyFolder) -> set[str]:
     try:
         found = folder.read_study().get("fingerprint")
     except StoreError:
-        say(f"{folder.root / 'study.json'}: damaged; it will be written anew")
+        say(f"{folder.root / 'study.json'}: damaged; it will be rewritten")
         return {path.name for path in folder.data_folder("x").parent.glob("*")}
     return set() if found is None else {found}

@@ -21,7 +21,7 @@ ALL_RUN = (
 
 
 def is_line_up(networks: str | Sequence[str] | None, name: str) -> bool:
-    """Say whether these are the line-up of this name, as a text or as the only one of a list."""
+    """Return whether these are the line-up of this name, as a text or as the only one of a list."""
     return networks is not None and ([networks] if isinstance(networks, str) else list(networks)) == [name]
 
 

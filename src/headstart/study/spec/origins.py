@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, model_validator
+
+from headstart.study.spec.value import Spec
 
 
-class Origin(BaseModel):
-    """A frozen value that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class WeightsSpec(Origin):
+class WeightsSpec(Spec):
     """Where the parameters come from: a named source, a file, or another run of the study."""
 
     name: str | None = None
@@ -36,7 +32,7 @@ def given_weights(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-class TeacherSpec(Origin):
+class TeacherSpec(Spec):
     """What a run with strategy distil learns from: another run or an ensemble of the study, or a saved model."""
 
     run: str | None = None

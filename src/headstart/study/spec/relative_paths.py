@@ -65,7 +65,7 @@ def _placed(text: str, folder: Path) -> str:
 
 
 def _exists(place: Path) -> bool:
-    """Say whether a path exists; one that cannot be, as it is too long or holds a zero byte, does not."""
+    """Return whether a path exists; one that cannot be, as it is too long or holds a zero byte, does not."""
     try:
         return place.exists()
     except (OSError, ValueError):

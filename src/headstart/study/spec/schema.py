@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
@@ -20,9 +18,11 @@ from pydantic import (
 from headstart.errors import unknown_name
 from headstart.evaluate.comparison.training_images import FEWEST_SAMPLES
 from headstart.evaluate.metrics.scoring import METRICS
+from headstart.explain.names import EXPLAINER_NAMES
 from headstart.study.spec.band_settings import ReadBands, ShownBands
 from headstart.study.spec.origins import TeacherSpec, check_taught, given_teacher, given_weights
 from headstart.study.spec.origins import WeightsSpec as WeightsSpec
+from headstart.study.spec.value import Spec
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
 
@@ -33,13 +33,6 @@ AS_IS = "as_is"  # evaluates another run's network without learning
 MAX_SEEDS = 1_000
 MAX_SIDE = 4096  # px
 STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
-EXPLAINERS = ("lime", "grad_cam", "integrated_gradients", "occlusion", "attention_rollout")
-
-
-class Spec(BaseModel):
-    """A frozen value that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class SplitSpec(Spec):
@@ -183,7 +176,7 @@ class RunSpec(Spec):
     @classmethod
     def _refits_itself(cls, value: Any) -> Any:
         if value == "all":
-            raise ValueError("'all' is of the study, not of a run: write `refit: all` beside `runs`")
+            raise ValueError("'all' is a setting of the study; write `refit: all` beside `runs`")
         return value
 
     @field_validator("strategy")
@@ -217,7 +210,7 @@ class RunSpec(Spec):
 
     @property
     def is_baseline(self) -> bool:
-        """Say whether the run has no network, or does not look at the images: what a model must beat."""
+        """Return whether the run has no network, or does not look at the images: what a model must beat."""
         return self.backbone == "pixels" or (self.strategy in HEADS and HEADS[self.strategy].baseline)
 
     @property
@@ -272,8 +265,8 @@ class ExplainSpec(Spec):
     @classmethod
     def _known_methods(cls, value: list[str]) -> list[str]:
         for name in value:
-            if name not in EXPLAINERS:
-                raise ValueError(unknown_name("explainer", name, EXPLAINERS))
+            if name not in EXPLAINER_NAMES:
+                raise ValueError(unknown_name("explainer", name, EXPLAINER_NAMES))
         return value
 
 
@@ -359,8 +352,8 @@ class StudySpec(Spec):
     def _refits_the_model(cls, value: Any) -> Any:
         if value not in (None, "all"):
             raise ValueError(
-                f"{value!r:.40} is not known here: 'all' trains the saved model on every image, test images included;"
-                " what a run is refitted on is a key of the run"
+                f"{value!r:.40} is unknown; the study accepts only 'all' (every image, test images included);"
+                " set a run's own refit in the run"
             )
         return value
 

@@ -27,7 +27,7 @@ LR = ("recipe", "lr")
 
 
 def rate_is_found(spec: RunSpec) -> bool:
-    """Say whether a range test finds the learning rate."""
+    """Return whether a range test finds the learning rate."""
     return bool(spec.recipe.get("lr") == AUTO)
 
 
@@ -85,7 +85,7 @@ def _default_recipe(spec: RunSpec) -> Recipe:
 
 
 def is_whole(choice: Choice) -> bool:
-    """Say whether a range is of whole numbers: its ends are whole, and the setting is not a float."""
+    """Return whether a range is of whole numbers: its ends are whole, and the setting is not a float."""
     bounds, name = choice.search or {}, choice.path[-1]
     if choice.path[0] == "recipe":
         hint = get_type_hints(Recipe).get(name, int)
@@ -96,7 +96,7 @@ def is_whole(choice: Choice) -> bool:
 
 
 def _has_float(hint: Any) -> bool:
-    """Say whether a type is, or holds, a float: also inside of Annotated and of a union."""
+    """Return whether a type is, or holds, a float: also inside of Annotated and of a union."""
     return hint is float or any(_has_float(part) for part in get_args(hint))
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from headstart.errors import SpecError, unknown_name
-from headstart.study.spec.schema import Spec
+from headstart.study.spec.value import Spec
 from headstart.study.spec.yaml_lines import Path as KeyPath
 from headstart.study.spec.yaml_lines import place_of
 

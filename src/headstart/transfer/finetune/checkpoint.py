@@ -115,7 +115,7 @@ def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:
         return None
     for name in (EPOCH, MID, BEST):
         if (folder / name).exists() and not is_intact(folder / name):
-            say(f"{folder / name}: damaged; the training continues from what was kept before it")
+            say(f"{folder / name}: damaged; training resumes from another checkpoint, or starts again")
             forget(folder / name)
     if not (folder / BEST).exists():  # nothing else can be continued without it
         return None
@@ -123,7 +123,7 @@ def claim_folder(folder: Path, job: dict[str, Any]) -> Path | None:
 
 
 def _is_of(note: Path, job: dict[str, Any]) -> bool:
-    """Say whether the checkpoints are of this job; a note that is damaged is of none."""
+    """Return whether the checkpoints are of this job; a note that is damaged is of none."""
     try:
         return note.exists() and bool(read_json(note) == job)
     except StoreError:

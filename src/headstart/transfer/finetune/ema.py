@@ -48,7 +48,7 @@ class MovingAverage:
         return {"steps": self.steps, "average": self.average}
 
     def restore(self, state: dict[str, int | dict[str, Tensor]]) -> None:
-        """Go on from what a checkpoint kept."""
+        """Resume from what a checkpoint kept."""
         average, steps = state["average"], state["steps"]
         assert isinstance(average, dict) and isinstance(steps, int)
         self.steps = steps

@@ -68,7 +68,7 @@ def check_kept(
     """Compare with the digests from before.
 
     Raises:
-        RunFailed: something that was to stay is different; the message names it.
+        RunFailed: a frozen tensor changed; the message names it.
     """
     after = kept_digests(resolved, groups, statistics=statistics)
     moved = [name for name in before if after.get(name) != before[name]]

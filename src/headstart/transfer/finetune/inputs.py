@@ -99,7 +99,7 @@ class Frames:
         changed = None
         if augmenter is not None:
             changed = [list(augmenter.names), dict(augmenter.options), augmenter.seed, view]
-        own = images_key(images)
+        own = key_of_images(images)
         plain = rows is None and augmenter is None
         self.key = own if plain else content_key([own, size, array_digest(self.rows), changed])
 
@@ -120,7 +120,7 @@ def read_pixels(images: Any, rows: Rows, size: int, augmenter: Augmenter | None,
     return augmenter(whole, rows, epoch)
 
 
-def images_key(images: Any) -> str:
+def key_of_images(images: Any) -> str:
     """Return the images' content key, made from their pixels if they do not carry one."""
     if hasattr(images, "key"):
         return str(images.key)

@@ -19,7 +19,7 @@ from headstart.models.network import Network
 from headstart.storage.store import Store, array_digest, content_key
 from headstart.transfer.finetune.distillation import Distillation
 from headstart.transfer.finetune.history import Row
-from headstart.transfer.finetune.inputs import images_key
+from headstart.transfer.finetune.inputs import key_of_images
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.finetune.routes import Route
 from headstart.transfer.strategy import Strategy
@@ -186,7 +186,7 @@ def identity(job: TuneJob) -> dict[str, Any]:
         "recipe": asdict(job.recipe),
         "backbone": [job.backbone.name, fingerprint(job.backbone.stages)],
         "head": fingerprint(head) if head is not None else None,
-        "images": images_key(job.images),
+        "images": key_of_images(job.images),
         "data": [array_digest(array) for array in (job.labels, job.train, job.validation)],
         "seed": job.seed,
         "stop_after": job.stop_after,

@@ -20,7 +20,7 @@ from headstart.transfer.finetune.loader import Batch, Batches
 from headstart.transfer.finetune.losses import correct
 from headstart.transfer.finetune.objective import Objective
 from headstart.transfer.finetune.optimizers import Settings, build_optimizer
-from headstart.transfer.finetune.pieces import Pieces, out_of_memory
+from headstart.transfer.finetune.pieces import MicroBatches, out_of_memory
 from headstart.transfer.finetune.rates import Rates
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.finetune.trainer_setup import reseed
@@ -67,7 +67,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         self.average = MovingAverage(network, recipe.ema) if recipe.ema else None
         self.history = History(recipe.monitor, recipe.early_stopping)
         self.judge = ValidationScore(metric if recipe.monitor == "validation_score" else "accuracy")
-        self.pieces = Pieces(recipe)
+        self.pieces = MicroBatches(recipe)
         self._train, self._validation, self._watch = Tally(), Tally(), Stopwatch()
 
     # one step

@@ -111,7 +111,7 @@ class Batches:
         return {"epoch": self.epoch, "step": self.step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a place."""
+        """Resume from a place."""
         self.epoch, self.step = int(state["epoch"]), int(state["step"])
 
     def _make(self, step: int, rows: npt.NDArray[np.int64], epoch: int) -> Batch:

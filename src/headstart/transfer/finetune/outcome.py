@@ -48,7 +48,7 @@ def restore_chosen(job: TuneJob, learner: Learner, failure: Diverged | None) -> 
 
 
 def _knows_something(job: TuneJob, learner: Learner, epoch: int) -> bool:
-    """Say whether an epoch is better than guessing.
+    """Return whether an epoch is better than guessing.
 
     It is if its loss is lower than that of equal probabilities, or if it is more accurate than the best constant answer
     while its loss is not absurd: weights that are about to overflow can be right by chance. So can a new head before

@@ -10,7 +10,7 @@ from headstart.errors import RunFailed
 from headstart.transfer.finetune.recipe import Recipe
 
 
-class Pieces:
+class MicroBatches:
     """How many images are processed at a time, and what the reader of a run must know about it.
 
     Args:
@@ -22,7 +22,7 @@ class Pieces:
         self.notes: list[str] = []
 
     def count(self, images: int) -> int:
-        """Return in how many pieces a batch of so many images is processed."""
+        """Return in how many pieces a batch of this many images is processed."""
         return math.ceil(images / self.size)
 
     def halve(self, error: BaseException, devices: int) -> None:
@@ -44,7 +44,7 @@ class Pieces:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Say whether the device or the machine ran out of memory."""
+    """Return whether the device or the machine ran out of memory."""
     text = str(error).lower()
     signs = ("out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
     return isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in signs)

@@ -36,7 +36,7 @@ def accelerator(device: str, count: int) -> tuple[str, int | list[int]]:
 
 @cache  # once, however many trainings there are
 def warn_of_slow(precision: str, device: str) -> None:
-    """Say if this processor has no instructions for bfloat16, which it computes more slowly than 32 bits."""
+    """Warn if this processor has no instructions for bfloat16, which it computes more slowly than 32 bits."""
     if precision == "bf16-mixed" and device == "cpu" and not _has_bfloat16():
         say(
             "recipe: this processor has no instructions for bfloat16, and precision bf16-mixed trains far more slowly"
@@ -45,7 +45,7 @@ def warn_of_slow(precision: str, device: str) -> None:
 
 
 def _has_bfloat16() -> bool:
-    """Say whether the processor has them; True where PyTorch cannot tell."""
+    """Return whether the processor has them; True where PyTorch cannot tell."""
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     found = [capabilities[name] for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16") if name in capabilities]
     return any(found) or not found

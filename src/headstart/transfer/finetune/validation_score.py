@@ -21,7 +21,7 @@ class ValidationScore:
 
     @property
     def counts(self) -> bool:
-        """Say whether there is anything to collect."""
+        """Return whether there is anything to collect."""
         return self.metric != "accuracy"
 
     def restart(self) -> None:

@@ -99,7 +99,7 @@ class Engine:
 def _serves(
     session: Callable[[Pixels], npt.NDArray[np.float32]], pixels: Pixels, expected: npt.NDArray[np.float32]
 ) -> bool:
-    """Say whether a session gives what PyTorch gave, for another number of images than the graph was made with."""
+    """Return whether a session gives what PyTorch gave, for another number of images than the graph was made with."""
     more = np.arange(len(pixels) + 1) % len(pixels)
     try:
         return _agree(session(pixels[more]), expected[more])

@@ -21,6 +21,7 @@ class HeadKind:
             unless it is fitted again anyway.
         baseline: it does not look at the image; a classifier must beat it.
         multi_label: an image may have several labels.
+        order: with a budget, heads of one network are fitted in this order: the most accuracy for their time first.
     """
 
     meaning: str
@@ -29,6 +30,7 @@ class HeadKind:
     polished: bool = False
     baseline: bool = False
     multi_label: bool = True
+    order: int = 99
 
 
 HEADS: dict[str, HeadKind] = {
@@ -41,6 +43,7 @@ HEADS: dict[str, HeadKind] = {
             "max_iterations": 300,
         },
         polished=True,
+        order=3,
     ),
     "ridge": HeadKind(
         "ridge regression to one-hot targets",
@@ -66,6 +69,7 @@ HEADS: dict[str, HeadKind] = {
             "leave_one_out": False,
             "temperature": None,
         },
+        order=2,
     ),
     "prototypes": HeadKind(
         "the nearest class mean",
@@ -75,6 +79,7 @@ HEADS: dict[str, HeadKind] = {
             "temperature": None,
         },
         multi_label=False,
+        order=1,
     ),
     "knn": HeadKind(
         "a vote of the k nearest training images",
@@ -85,6 +90,7 @@ HEADS: dict[str, HeadKind] = {
             "normalise": "none",
             "temperature": 0.07,
         },
+        order=4,
     ),
     "sgd": HeadKind(
         "a linear layer trained by stochastic gradients",
@@ -107,8 +113,9 @@ HEADS: dict[str, HeadKind] = {
             "normalise": "standardise",
         },
         seeded=True,
+        order=5,
     ),
-    "majority": HeadKind("the class frequencies, whatever the image", baseline=True),
+    "majority": HeadKind("the class frequencies, whatever the image", baseline=True, order=0),
 }
 HALF = "half"  # an option of every kind: hold the features in half precision
 

@@ -120,7 +120,7 @@ def check_head(
 
     Raises:
         SpecError: an invalid option, or several configurations without validation rows.
-        DataError: a metric that has no meaning for these labels.
+        DataError: a metric that is not defined for these labels.
     """
     question = (kind, _text(options), multi_label, has_validation, metric)
     if question in _accepted:  # by another run, or for an earlier plan: a fit takes tens of milliseconds
@@ -333,4 +333,4 @@ def _check(features: FloatArray, labels: Labels, job: HeadJob) -> None:
     if labels.ndim == 2 and labels.shape[1] != job.classes:
         raise DataError(f"{job.kind}: labels have {labels.shape[1]} columns for {job.classes} classes")
     if np.intersect1d(job.train, job.validation).size:
-        raise DataError(f"{job.kind}: training and validation rows overlap; a choice made on them would not be honest")
+        raise DataError(f"{job.kind}: training and validation rows overlap, so validation scores would be biased")

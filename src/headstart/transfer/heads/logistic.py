@@ -3,9 +3,7 @@
 L-BFGS in the metric of a fixed preconditioner, (c XᵀX/n + penalty I)⁻¹, where c is the mean curvature of
 the loss at the start of each penalty: the Hessian is bounded by such a product of the features' Gram
 matrix (Böhning 1992), so that one Gram matrix serves the whole path and the number of steps hardly
-depends on how the features are scaled. Logits are linear in the weights, so each line search moves along
-stored logits and costs no product with the features; nor does the step from one penalty towards the
-next, along the line through the last two minima, with which each fit after the second begins.
+depends on how the features are scaled. Each fit after the second begins on the line through the last two minima.
 """
 
 from __future__ import annotations
@@ -23,139 +21,15 @@ from torch import Tensor
 from headstart.models.heads import LinearHead
 from headstart.progress import progress
 from headstart.transfer.heads.catalogue import complete
-from headstart.transfer.heads.feature_rows import Dense, Rows, Transform, wide
+from headstart.transfer.heads.feature_rows import Dense, Rows, Transform
 from headstart.transfer.heads.gram import gram, principal, rotate
+from headstart.transfer.heads.lbfgs import Curvature, Objective, State, minimise
 from headstart.transfer.heads.problem import Fitted, Problem, listed, logits_of, numbers
 from headstart.transfer.heads.selection import Selection, score
 
 LOOSE = 100.0  # how much less exactly the stops on the way are solved
 CHOICE = 10.0  # and the penalties among which validation rows choose; the chosen one is then solved in full
 STRIDE = 10**0.5
-MEMORY = 20  # pairs of steps and gradient changes that L-BFGS remembers
-
-
-@dataclass
-class State:
-    """Weights along the path, with what is known of them.
-
-    Args:
-        weights: [d + 1, C], the intercepts last.
-        logits: [n, C] of the training rows.
-        earlier: weights and logits at the minimum before, if there was one.
-    """
-
-    weights: Tensor
-    logits: Tensor
-    earlier: tuple[Tensor, Tensor] | None = None
-
-
-@dataclass(frozen=True)
-class Convergence:
-    """How far the minimum is.
-
-    Args:
-        iterations: L-BFGS steps taken.
-        gradient_norm: euclidean norm of the gradient of the penalised mean loss.
-        threshold: the norm at which to stop.
-    """
-
-    iterations: int
-    gradient_norm: float
-    threshold: float
-
-    def facts(self) -> dict[str, Any]:
-        """Return what is noted with each configuration."""
-        return {
-            "iterations": self.iterations,
-            "gradient_norm": self.gradient_norm,
-            "converged": self.gradient_norm <= self.threshold,
-        }
-
-
-@dataclass(frozen=True)
-class Objective:
-    """Mean loss of rows X [n, d] with targets [n, C] of zeros and ones, plus penalty |W|² / 2.
-
-    Args:
-        rows: X, centred.
-        targets: [n, C].
-        multi_label: binary cross-entropy of each class, summed over classes, in place of the multinomial.
-        penalty: on the weights, not on the intercepts.
-    """
-
-    rows: Rows | Dense
-    targets: Tensor
-    multi_label: bool
-    penalty: float
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Return [n, C]."""
-        return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, 1)
-
-    def gradient(self, weights: Tensor, probabilities: Tensor) -> Float[Tensor, "d1 c"]:
-        """Return the gradient with respect to weights and intercepts."""
-        residual = torch.sub(probabilities, self.targets).div_(len(self.targets))
-        out = torch.empty_like(weights)
-        torch.mul(weights[:-1], self.penalty, out=out[:-1])
-        for place, block in self.rows.blocks():
-            out[:-1].addmm_(block.T, residual[place])
-        out[-1] = residual.sum(0)
-        return out
-
-    def line(self, state: State, direction: Tensor, change: Tensor) -> Line:
-        """Return the objective along a direction whose effect on the logits is `change`."""
-        double = wide(direction.device)
-        cross = float((state.weights[:-1] * direction[:-1]).sum(dtype=double))
-        along = float(direction[:-1].square().sum(dtype=double))
-        return Line(self, state.logits, change, self.penalty * cross, self.penalty * along)
-
-
-@dataclass(frozen=True)
-class Line:
-    """The objective on a line through the weights, seen through the logits.
-
-    Args:
-        objective: whose.
-        logits, change: [n, C], where the line starts and where it leads.
-        slope, bend: of the penalty, at the start.
-    """
-
-    objective: Objective
-    logits: Tensor
-    change: Tensor
-    slope: float
-    bend: float
-
-    def at(self, step: float) -> tuple[float, float, Tensor]:
-        """Return first and second derivative and the probabilities at `step`."""
-        change, targets = self.change, self.objective.targets
-        double = wide(change.device)
-        p = self.objective.probabilities(torch.add(self.logits, change, alpha=step))
-        weighted = p * change
-        if self.objective.multi_label:
-            spread = (weighted * change).sum(dtype=double) - weighted.square().sum(dtype=double)
-        else:
-            spread = (weighted * change).sum(dtype=double) - weighted.sum(1).square().sum(dtype=double)
-        first = (weighted.sum(dtype=double) - (targets * change).sum(dtype=double)) / len(targets)
-        return float(first) + self.slope + step * self.bend, float(spread) / len(targets) + self.bend, p
-
-    def search(self, start_slope: float | None = None) -> tuple[float, Tensor]:
-        """Return a step where the slope is a tenth of what it was at most, and the probabilities there.
-
-        Safeguarded Newton steps; after twenty, the longest step known to go downwards.
-        """
-        begun = self.at(0.0)[0] if start_slope is None else start_slope
-        low, high, step = 0.0, float("inf"), 1.0
-        for _ in range(20):
-            slope, bend, p = self.at(step)
-            if abs(slope) <= 0.1 * abs(begun):
-                return step, p
-            low, high = (low, step) if slope > 0 else (step, high)
-            proposal = step - slope / bend if bend > 0 else float("inf")
-            if not low < proposal < min(high, 10 * step):
-                proposal = 4 * step if high == float("inf") else (low + high) / 2
-            step = proposal
-        return low, self.at(low)[2]
 
 
 def fit_logistic(problem: Problem, options: Mapping[str, Any]) -> Fitted:
@@ -212,9 +86,9 @@ class _Candidate:
 
     Args:
         transform: of the features.
-        basis: [d, r] in which the weights stand; None for that of the features.
+        basis: [d, r] of the weights; None for that of the features.
         objective, curvature: of the penalty.
-        weights: [r + 1, C], where it stands.
+        weights: [r + 1, C], the current ones.
         threshold: the gradient norm at which it is solved.
     """
 
@@ -271,114 +145,6 @@ def beginning(rows: Rows | Dense, targets: Float[Tensor, "n c"], multi_label: bo
     weights = torch.zeros(rows.dim + 1, targets.shape[1], device=targets.device)
     weights[-1] = torch.logit(share) if multi_label else share.log()
     return State(weights, weights[-1].expand(len(targets), -1).clone())
-
-
-def minimise(objective: Objective, curvature: Curvature, state: State, threshold: float, limit: int) -> Convergence:
-    """Bring `state` to the minimum of the objective, in place.
-
-    Args:
-        objective: what to minimise.
-        curvature: of the features, for the preconditioner.
-        state: the start, and the result.
-        threshold: gradient norm at which to stop.
-        limit: at most so many steps.
-    """
-    extrapolate(objective, state)
-    p = objective.probabilities(state.logits)
-    precondition = curvature.inverse(max(float((p * (1 - p)).mean()), 1e-8), objective.penalty)
-    steps: list[tuple[Tensor, Tensor, Tensor]] = []
-    gradient, iterations = objective.gradient(state.weights, p), 0
-    while (norm := float(gradient.norm())) > threshold and iterations < limit:
-        direction = descent(gradient, steps, precondition)
-        slope = float((gradient * direction).sum(dtype=wide(gradient.device)))
-        if not slope < 0:  # rounding has used up what the steps remembered: begin them again
-            if not steps:
-                break
-            steps = []
-            continue
-        change = logits_of(objective.rows, direction[:-1], direction[-1])
-        step, p = objective.line(state, direction, change).search(slope)
-        move = step * direction
-        state.weights = state.weights + move
-        state.logits = torch.add(state.logits, change, alpha=step)
-        following = objective.gradient(state.weights, p)
-        turn = following - gradient
-        if float(product := (move * turn).sum()) > 0:
-            steps = [*steps[1 - MEMORY :], (move, turn, product)]
-        gradient, iterations = following, iterations + 1
-    return Convergence(iterations, norm, threshold)
-
-
-def extrapolate(objective: Objective, state: State) -> None:
-    """Move along the line through the last two minima to its lowest point, and remember the last minimum."""
-    earlier, state.earlier = state.earlier, (state.weights, state.logits)
-    if earlier is None:
-        return
-    direction, change = state.weights - earlier[0], state.logits - earlier[1]
-    step, _ = objective.line(state, direction, change).search()
-    state.weights = torch.add(state.weights, direction, alpha=step)
-    state.logits = torch.add(state.logits, change, alpha=step)
-
-
-@dataclass(frozen=True)
-class Curvature:
-    """XᵀX / n of the rows: the matrix, or its diagonal where the rows are principal coordinates.
-
-    Args:
-        products: [d, d] or [d].
-    """
-
-    products: Tensor
-
-    def inverse(self, scale: float, penalty: float) -> Preconditioner:
-        """Return (scale XᵀX/n + penalty I)⁻¹ for the weights, and 1 / scale for the intercepts."""
-        if self.products.dim() == 1:
-            return Preconditioner(1 / (self.products * scale + penalty), 1 / scale)
-        matrix = self.products * scale
-        matrix.diagonal().add_(penalty)
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        lift = torch.finfo(matrix.dtype).eps * float(matrix.diagonal().mean())
-        while failed.item() and math.isfinite(lift):  # by rounding; a matrix near it serves as well
-            matrix.diagonal().add_(lift)
-            factor, failed = torch.linalg.cholesky_ex(matrix)
-            lift *= 10
-        return Preconditioner(torch.cholesky_inverse(factor), 1 / scale)
-
-
-@dataclass(frozen=True)
-class Preconditioner:
-    """An approximate inverse of the Hessian.
-
-    Args:
-        weights: [d, d] or [d], the same for each class.
-        intercepts: a factor.
-    """
-
-    weights: Tensor
-    intercepts: float
-
-    def __call__(self, gradient: Float[Tensor, "d1 c"]) -> Float[Tensor, "d1 c"]:
-        """Return the product with the gradient."""
-        body = gradient[:-1]
-        product = self.weights[:, None] * body if self.weights.dim() == 1 else self.weights @ body
-        return torch.cat([product, self.intercepts * gradient[-1:]])
-
-
-def descent(
-    gradient: Float[Tensor, "d1 c"],
-    steps: list[tuple[Tensor, Tensor, Tensor]],
-    precondition: Preconditioner,
-) -> Float[Tensor, "d1 c"]:
-    """Return the L-BFGS direction (two-loop recursion, Nocedal 1980) in the preconditioner's metric."""
-    rest, shares = gradient.clone(), []
-    for move, turn, product in reversed(steps):
-        share = torch.vdot(move.view(-1), rest.view(-1)) / product
-        rest.addcmul_(turn, share, value=-1)
-        shares.append(share)
-    out = precondition(rest)
-    for (move, turn, product), share in zip(steps, reversed(shares), strict=True):
-        out.addcmul_(move, share - torch.vdot(turn.view(-1), out.view(-1)) / product)
-    return -out
 
 
 def _warnings(tried: list[dict[str, Any]]) -> list[str]:

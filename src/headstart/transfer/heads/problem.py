@@ -45,7 +45,7 @@ class Problem:
 
     @property
     def multi_label(self) -> bool:
-        """Say whether a row may have several labels."""
+        """Return whether a row may have several labels."""
         return self.labels.ndim == 2
 
     @property
@@ -117,9 +117,10 @@ def numbers(kind: str, name: str, value: Any, *, above: float = 0.0, equal: bool
     return list(dict.fromkeys(float(each) for each in values))
 
 
-def logits_of(rows: Rows | Dense, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return [n, C] logits of prepared rows; weight is [d, C], bias [C]."""
-    out = torch.empty(len(rows), weight.shape[1], device=weight.device)
+def logits_of(rows: Rows | Dense, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return [n, C] logits of prepared rows, in `out` if it is given; weight is [d, C], bias [C]."""
+    if out is None:
+        out = torch.empty(len(rows), weight.shape[1], device=weight.device)
     for place, block in rows.blocks():
         torch.addmm(bias, block, weight, out=out[place])
     return out

@@ -43,7 +43,7 @@ def score(logits: Float[Tensor, "n c"], labels: Tensor, metric: str = ACCURACY) 
 
     Raises:
         SpecError: unknown metric.
-        DataError: the metric has no meaning for these labels.
+        DataError: the metric is not defined for these labels.
     """
     double = wide(logits.device)
     if labels.dim() == 2:
@@ -144,7 +144,7 @@ def best_scale(
         logits: [n, C].
         labels: int64 [n] or bool [n, C].
         start: the first guess.
-        steps: at most so many.
+        steps: the maximum number.
         tolerance: relative change at which to stop.
     """
     scale, ceiling, double = start, 1e6, wide(logits.device)

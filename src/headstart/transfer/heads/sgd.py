@@ -137,7 +137,9 @@ def _plan(options: Mapping[str, Any], rule: OptimizerSettings, classes: int, wat
     schedule = options["schedule"]
     choose("schedule", schedule, SCHEDULES)
     if schedule == "plateau":
-        raise SpecError("sgd: the schedule 'plateau' is not known to many heads at once; use cosine, step or none")
+        raise SpecError(
+            "sgd: schedule 'plateau' is not supported when heads are trained together; use cosine, step or none"
+        )
     epochs = _whole(options, "epochs")
     smoothing = numbers("sgd", "label_smoothing", options["label_smoothing"], equal=True)[0]
     if smoothing >= 1:

@@ -27,7 +27,7 @@ def test_a_prediction_has_its_picture_its_answer_and_the_most_probable_classes(t
     text = text_of(html)
     assert html.count("<img") == 1 and 'height: 168px"' in html
     assert (
-        "One of bee and <ant>; 4 % of familiar images are no more familiar; left to a person;"
+        "One of bee and <ant>; 4 % of familiar images are no more familiar; left for review;"
         " least expected cost: ask." in text
     )
     order = np.argsort(-first.probabilities)

@@ -55,7 +55,7 @@ class Model:
 
     @property
     def judged(self) -> bool:
-        """Say whether answers come with the set of classes that may be right, and how familiar the picture is."""
+        """Return whether answers come with the set of classes that may be right, and how familiar the picture is."""
         return self._answers is not None
 
     @property

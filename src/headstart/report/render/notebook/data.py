@@ -94,7 +94,7 @@ def _rows_of(dataset: Dataset, code: int) -> np.ndarray:
 
 
 def _examples(dataset: Dataset, rows: np.ndarray) -> list[Markup]:
-    """Return a few of these images, evenly spread; what cannot be read any more is left out."""
+    """Return a few of these images, evenly spread; what can no longer be read is left out."""
     chosen = rows[np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().astype(np.int64)]
     found = []
     for row in chosen.tolist():

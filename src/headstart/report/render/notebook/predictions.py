@@ -90,7 +90,7 @@ def _answer(prediction: Prediction) -> str:
     if prediction.familiarity is not None:
         said.append(f"{numbers.percent(prediction.familiarity, 0)} of familiar images are no more familiar")
     if prediction.withheld:
-        said.append("left to a person")
+        said.append("left for review")
     if prediction.decision:
         said.append(f"least expected cost: {prediction.decision}")
     text = "; ".join(said)

@@ -223,6 +223,6 @@ function drawPairsList(host, data, state) {
       h("span", {}, `${format.words(set.classes[cell[0]])} → ${format.words(set.classes[cell[1]])}`), h("b", {}, format.images(cell[2])))), facesOf(set, pair)));
   }
   host.replaceChildren(h("h3", {}, "Most confused"), top.length ? list : h("p", { class: "empty" }, "No mistakes."),
-    h("p", { class: "hint" }, `Rows are the true class, columns what was predicted. Counts are test images${timesTested(state.run).count > 1 ? `, on average over ${timesTested(state.run).words}` : ""}.`, h("span", { class: "screen" }, " Click a cell to see its images; drag to zoom.")),
+    h("p", { class: "hint" }, `Rows are true classes, columns are predicted classes. Counts are test images${timesTested(state.run).count > 1 ? `, on average over ${timesTested(state.run).words}` : ""}.`, h("span", { class: "screen" }, " Click a cell to see its images; drag to zoom.")),
     state.run.cells_left_out ? h("p", { class: "hint" }, `${state.run.cells_left_out} cells with the fewest images are left out.`) : "");
 }

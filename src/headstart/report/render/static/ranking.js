@@ -89,7 +89,7 @@ function drawRanking(host, board, data) {
     { key: "seeds", label: rows[0].folds ? "Folds × repeats" : "Seeds", csv: rows[0].folds ? "repeats" : "seeds", numeric: true, value: (r) => r.seeds, cell: (r) => (r.folds ? `${r.folds} × ${r.seeds}` : String(r.seeds)), hide: "phone" },
     { key: "use", label: "To use", csv: "seconds_per_image", title: "Time for an image, as in the pass of this study, and the size of the model as 32-bit floats; an ensemble takes all its networks", numeric: true, value: (r) => r.seconds_per_image, cell: (r) => h("span", {}, r.seconds_per_image === null ? "–" : format.seconds(r.seconds_per_image), r.megabytes ? h("small", {}, format.bytes(1e6 * r.megabytes)) : null), class: "cost" },
     { key: "megabytes", label: "megabytes", value: (r) => r.megabytes, numeric: true, class: "gone" },
-    { key: "seconds", label: "To get", csv: "seconds", title: "Time of one seed with the work that it shares with other runs", numeric: true, value: (r) => r.total_seconds, cell: (r) => h("span", { title: `${format.seconds(r.seconds)} of it are its own` }, format.seconds(r.total_seconds)), class: "cost to-get" },
+    { key: "seconds", label: "To get", csv: "seconds", title: "Time of one seed with the work that it shares with other runs", numeric: true, value: (r) => r.total_seconds, cell: (r) => h("span", { title: `of which ${format.seconds(r.seconds)} are not shared` }, format.seconds(r.total_seconds)), class: "cost to-get" },
   ];
   const controls = wide ? [segmented("Range shown", [["near", "Leaders"], ["all", "All"]], "near", (value) => { domain = trackDomain(rows, value === "all"); drawRuler(); made.render(); })] : [];
   const made = table(host, columns, rows, {

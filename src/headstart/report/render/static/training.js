@@ -24,7 +24,7 @@ function drawTraining(host, data) {
   let measure = open[0][0];
   const figure = h("div");
   host.append(h("div", { class: "figure-bar" }, segmented("Measure", open, measure, (key) => { measure = key; draw(); })), figure);
-  if (seeds.length > 1) host.append(h("p", { class: "hint" }, apart ? "Colours are runs, dashes are seeds; a click in the legend hides a run or a seed." : `A band holds all ${runs.some(foldsOf) ? "folds and repeats" : "seeds"} of a run, its thick line is their mean; point at a thin line to see which one it is.`));
+  if (seeds.length > 1) host.append(h("p", { class: "hint" }, apart ? "Colours are runs, dashes are seeds; a click in the legend hides a run or a seed." : `A band covers all ${runs.some(foldsOf) ? "folds and repeats" : "seeds"} of a run; the thick line is their mean. Point at a thin line to see which one it is.`));
 
   function draw() {
     const values = histories.flatMap(({ rows }) => rows.map((row) => row[measure])).filter((value) => typeof value === "number");

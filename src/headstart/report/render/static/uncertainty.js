@@ -1,4 +1,4 @@
-// How sure an answer is: what is left to a person, prediction sets, unfamiliar images, costs.
+// How sure an answer is: what is left for review, prediction sets, unfamiliar images, costs.
 
 const SETS = { lac: "LAC", aps: "APS", raps: "RAPS" };
 
@@ -17,13 +17,13 @@ function drawUncertainty(host, data) {
   host.append(...ofOneFold(found, data));
   for (const note of found.notes) host.append(h("p", { class: "note" }, note));
   const [curve, guarantees, sizes, classes, strange] = [h("div"), h("div"), h("div"), h("div"), h("div")];
-  host.append(h("h3", {}, "What is left to a person"), curve, guarantees, h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
+  host.append(h("h3", {}, "Answers left for review"), curve, guarantees, h("h3", {}, "Prediction sets"), sizes, h("details", {}, h("summary", {}, "Coverage class by class"), classes));
   drawRisk(curve, found);
   drawGuarantees(guarantees, found);
   drawSets(sizes, found);
   if (set) drawCovered(classes, found, set);
   if (found.familiarity) { host.append(h("h3", {}, "Unfamiliar images"), strange); drawStrange(strange, found, set); }
-  if (found.costs) host.append(h("h3", {}, "Costs"), h("p", {}, `The answers of least expected cost pay ${found.costs.least_cost.value.toPrecision(3)} an image [${found.costs.least_cost.low.toPrecision(3)}–${found.costs.least_cost.high.toPrecision(3)}], the most probable classes ${found.costs.most_probable.value.toPrecision(3)}; a person is asked for ${shareOf(found.costs.asked)} of the images.`));
+  if (found.costs) host.append(h("h3", {}, "Costs"), h("p", {}, `With the answers of least expected cost, an image costs ${found.costs.least_cost.value.toPrecision(3)} on average [${found.costs.least_cost.low.toPrecision(3)}–${found.costs.least_cost.high.toPrecision(3)}], with the most probable classes ${found.costs.most_probable.value.toPrecision(3)}; a person is asked for ${shareOf(found.costs.asked)} of the images.`));
 }
 
 /** Of cross-validation, these figures are those of one fold: say which, where the leaderboard counts all of them. */
@@ -52,8 +52,8 @@ function drawRisk(host, found) {
 function drawGuarantees(host, found) {
   table(host, [
     { key: "at_least", label: "Right at least", head: true, numeric: true, value: (r) => r.at_least, cell: (r) => format.percent(r.at_least, 0) },
-    { key: "left", label: "Left to a person", numeric: true, value: (r) => (r.left ? r.left.value : null), cell: (r) => (r.left ? format.percent(r.left.value) : h("span", { title: r.why }, `not guaranteed`)) },
-    { key: "test_left", label: "On test", title: "Share of the test images that is left", numeric: true, value: (r) => (r.on_test ? r.on_test.left.value : null), cell: (r) => (r.on_test ? shareOf(r.on_test.left) : "–") },
+    { key: "left", label: "Left for review", numeric: true, value: (r) => (r.left ? r.left.value : null), cell: (r) => (r.left ? format.percent(r.left.value) : h("span", { title: r.why }, `not guaranteed`)) },
+    { key: "test_left", label: "On test", title: "Share of the test images left for review", numeric: true, value: (r) => (r.on_test ? r.on_test.left.value : null), cell: (r) => (r.on_test ? shareOf(r.on_test.left) : "–") },
     { key: "test_right", label: "Right on test", title: "Share of right answers among the test images that are kept, with its exact 95 % interval", numeric: true, value: (r) => (r.on_test ? r.on_test.right.value : null), cell: (r) => (r.on_test ? shareOf(r.on_test.right) : "–") },
   ], found.promises, { label: "Guaranteed accuracy", class: "compact" });
   const refused = found.promises.find((row) => row.why);
@@ -64,8 +64,8 @@ function drawSets(host, found) {
   const share = (row, from, to) => row.sizes.slice(from, to).reduce((a, b) => a + b, 0) / found.test;
   table(host, [
     { key: "kind", label: "Kind", head: true, value: (r) => `${r.kind} ${r.by_class}`, cell: (r) => `${SETS[r.kind]}${r.by_class ? ", by class" : ""}` },
-    { key: "coverage", label: `Hold the right class (${format.percent(found.level, 0)} asked for)`, csv: "coverage", numeric: true, value: (r) => r.coverage.value, cell: (r) => shareOf(r.coverage) },
-    { key: "promised", label: "Guaranteed", title: "n validation images suffice for n / (n + 1) at most; by class: the lowest of all classes", numeric: true, value: (r) => Math.min(...r.promised), cell: (r) => format.percent(Math.min(...r.promised)) },
+    { key: "coverage", label: `Contain the right class (${format.percent(found.level, 0)} requested)`, csv: "coverage", numeric: true, value: (r) => r.coverage.value, cell: (r) => shareOf(r.coverage) },
+    { key: "promised", label: "Guaranteed", title: "With n validation images, the coverage can be n / (n + 1) at most; by class: the lowest of all classes", numeric: true, value: (r) => Math.min(...r.promised), cell: (r) => format.percent(Math.min(...r.promised)) },
     { key: "size", label: "Mean size", numeric: true, value: (r) => r.size, cell: (r) => r.size.toFixed(2) },
     { key: "one", label: "One class", numeric: true, value: (r) => share(r, 1, 2), cell: (r) => format.percent(share(r, 1, 2)) },
     { key: "few", label: "2 to 5", numeric: true, value: (r) => share(r, 2, 6), cell: (r) => format.percent(share(r, 2, 6)) },
@@ -82,7 +82,7 @@ function drawCovered(host, found, set) {
     { key: "plain", label: "All together", numeric: true, value: (r) => r.plain.value, cell: (r) => shareOf(r.plain) },
     { key: "own", label: "By class", numeric: true, value: (r) => r.own.value, cell: (r) => shareOf(r.own) },
     { key: "calibrated", label: "Validation images", numeric: true, value: (r) => r.calibrated },
-    { key: "promised", label: "Guaranteed by class", title: "n validation images suffice for n / (n + 1) at most", numeric: true, value: (r) => r.promised, cell: (r) => format.percent(r.promised) },
+    { key: "promised", label: "Guaranteed by class", title: "With n validation images, the coverage can be n / (n + 1) at most", numeric: true, value: (r) => r.promised, cell: (r) => format.percent(r.promised) },
   ], rows, { label: "Coverage by class", class: "compact", limit: 14, filter: rows.length > 14 ? "Filter classes" : null });
 }
 

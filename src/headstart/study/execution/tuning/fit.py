@@ -14,10 +14,10 @@ from headstart.study.execution.tuning.auto_lr import with_curve
 from headstart.study.execution.tuning.train import (
     TRIALS,
     BestTrial,
-    _probabilities,
-    _tried,
     forget_model,
+    probabilities_of,
     refit,
+    tried_row,
     try_one,
 )
 from headstart.study.execution.tuning.trial import Trial, TrialContext, Values
@@ -46,7 +46,7 @@ def tune(
     for trial in trials:
         forget_model(trial)  # the fit has its own copy of the best network
     bundle = read_bundle(resources.store.path(FITS, task.key), agreed=True)
-    return load_fit(resources.store, task.key), _probabilities(bundle.network, split.test, bundle.tta, context)
+    return load_fit(resources.store, task.key), probabilities_of(bundle.network, split.test, bundle.tta, context)
 
 
 def _fit(context: TrialContext, folder: Path) -> list[Trial]:
@@ -73,7 +73,7 @@ def _fit(context: TrialContext, folder: Path) -> list[Trial]:
     judged = best.folder / "validation.npz"
     fit = Fit(
         chosen={**chosen, "epoch": best.best_epoch},
-        tried=[_tried(trial) for trial in trials],
+        tried=[tried_row(trial) for trial in trials],
         notes=list(dict.fromkeys(notes)),
         history=with_curve(context, best.values, best.history),
         validation=np.load(judged)["probabilities"] if judged.exists() else None,

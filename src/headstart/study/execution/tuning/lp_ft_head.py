@@ -21,7 +21,7 @@ from headstart.transfer.heads.fit import HeadJob, fit_heads
 KIND = "logistic"
 
 
-HEADS = "starting-heads"
+STARTS = "starting-heads"
 
 
 def fitted_head(task: Task, split: Split, resources: Resources, *, refit: bool) -> nn.Module:
@@ -43,7 +43,7 @@ def fitted_head(task: Task, split: Split, resources: Resources, *, refit: bool) 
         task.run.metric,
     ]
     key = content_key(asked)
-    with resources.store.building(HEADS, key) as entry:  # kept: a training that is taken up again needs the same bits
+    with resources.store.building(STARTS, key) as entry:  # kept: a training that is taken up again needs the same bits
         if entry is not None:
             features = resources.features(task.run.data, task.run.network, task.seed)
             flat = np.reshape(features, (len(features), -1))
@@ -51,7 +51,7 @@ def fitted_head(task: Task, split: Split, resources: Resources, *, refit: bool) 
             job = HeadJob(KIND, *rows, classes, {}, task.seed, refit, task.run.metric)
             head = fit_heads(flat, dataset.labels, [job], resources.device)[0].head
             write_atomic(entry.path / HEAD, bundle_bytes(_bundle(task, resources, head), whole=False))
-    return read_head(resources.store.path(HEADS, key) / HEAD)
+    return read_head(resources.store.path(STARTS, key) / HEAD)
 
 
 def _bundle(task: Task, resources: Resources, head: nn.Module) -> Bundle:

@@ -40,7 +40,7 @@ Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Member:
+class TeacherMember:
     """One network of a teacher.
 
     Args:
@@ -71,7 +71,7 @@ class StudyTeacher:
     """
 
     key: str
-    members: Sequence[Member]
+    members: Sequence[TeacherMember]
     temperature: float
     columns: IntArray
     pictures: Dataset
@@ -114,7 +114,7 @@ class StudyTeacher:
         shares: Probabilities = (mean / np.maximum(mean.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
         return shares
 
-    def _plain(self, member: Member) -> Probabilities:
+    def _plain(self, member: TeacherMember) -> Probabilities:
         bundle, needs = member.bundle, member.bundle.preprocessing
         if member.frozen:
             features = self.resources.features_by(self.pictures, bundle.network.backbone)
@@ -122,7 +122,7 @@ class StudyTeacher:
         images = self.resources.images_of(self.pictures, needs)
         return self._predicted(bundle, images, self.rows, bundle.tta)
 
-    def _view(self, member: Member, view: int) -> Probabilities:
+    def _view(self, member: TeacherMember, view: int) -> Probabilities:
         bundle, size = member.bundle, member.bundle.preprocessing.size
         whole = bool(WHOLE.intersection(self.recipe.pixel_augment))
         found = self.resources.images_of(self.pictures, bundle.preprocessing, whole=whole)
@@ -192,14 +192,14 @@ def teaching_notes(context: TrialContext, pictures: Dataset) -> list[str]:
     return notes
 
 
-def _members(context: TrialContext) -> tuple[list[Member], float]:
+def _members(context: TrialContext) -> tuple[list[TeacherMember], float]:
     """Return the networks of the teacher, and the temperature of their mean."""
     task, resources = context.task, context.resources
     teacher = task.run.spec.teacher
     assert teacher is not None
     if teacher.path is not None:
         ensemble = resources.saved_teacher(teacher.path).ensemble
-        return [Member(bundle) for bundle in ensemble.members], ensemble.temperature
+        return [TeacherMember(bundle) for bundle in ensemble.members], ensemble.temperature
     members = [_member(run, task.seed, resources) for run in task.run.teachers]
     held = [member.validation for member in members if member.validation is not None]
     if len(members) == 1 or len(held) < len(members) or len({len(labels) for _, labels in held}) > 1:
@@ -208,7 +208,7 @@ def _members(context: TrialContext) -> tuple[list[Member], float]:
     return members, fit_temperature(held[0][1], mean)
 
 
-def _member(run: Run, seed: int, resources: Resources) -> Member:
+def _member(run: Run, seed: int, resources: Resources) -> TeacherMember:
     """Return a finished run's network, calibrated on its validation images as in its results."""
     place = resources.left_by(run.name, seed)
     assert place is not None, "a run starts after its teachers"
@@ -218,9 +218,9 @@ def _member(run: Run, seed: int, resources: Resources) -> Member:
         with np.load(tested) as arrays:
             held = {name: arrays[name] for name in arrays.files if name.startswith("validation_")}
         judged = (held["validation_probabilities"], held["validation_labels"]) if held else None
-        return Member(bundle, frozen, judged)
+        return TeacherMember(bundle, frozen, judged)
     if not fitted.is_file():
-        return Member(bundle, frozen)
+        return TeacherMember(bundle, frozen)
     dataset = resources.dataset(run.data)
     resources.images(run.data, bundle.preprocessing)
     split = resources.split(run.data, seed, run.subset).without(sorted(resources.bad_rows(dataset)))
@@ -228,4 +228,4 @@ def _member(run: Run, seed: int, resources: Resources) -> Member:
     with np.load(fitted) as arrays:
         found: Probabilities = arrays["probabilities"]
     bundle = replace(bundle, temperature=fit_temperature(labels, found))
-    return Member(bundle, frozen, (calibrated(found, bundle.temperature), labels))
+    return TeacherMember(bundle, frozen, (calibrated(found, bundle.temperature), labels))

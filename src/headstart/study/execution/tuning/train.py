@@ -132,7 +132,7 @@ def _job(
     recipe = recipe_of(spec)
     if (spec.shots is not None or spec.fraction is not None) and len(train) < recipe.batch_size:
         context.note(
-            f"{task.name}: batch_size is {len(train)} instead of {recipe.batch_size}: there are no more images"
+            f"{task.name}: batch_size reduced from {recipe.batch_size} to {len(train)}, the number of training images"
         )
         recipe = replace(recipe, batch_size=len(train))
     backbone = resources.loaded(task.run.network, task.seed).backbone
@@ -196,7 +196,7 @@ def _save_trial(context: TrialContext, job: TuneJob, folder: Path) -> None:
         "merit": None,
     }
     if len(job.validation):
-        judged = _probabilities(result.network, job.validation, job.recipe.tta, context)
+        judged = probabilities_of(result.network, job.validation, job.recipe.tta, context)
         labels = context.dataset.labels[job.validation]
         facts |= validation_scores(judged, labels, context.task.run.metric)
         write_atomic(folder / "validation.npz", npz_bytes(probabilities=judged))
@@ -211,13 +211,19 @@ def _forget_checkpoints(folder: Path) -> None:
         forget(checkpoint)
 
 
-def _tried(trial: Trial) -> dict[str, Any]:
+def tried_row(trial: Trial) -> dict[str, Any]:
+    """Return the settings of a trial, its scores on validation and how long it took, as results list it."""
     named = {".".join(path): value for path, value in trial.values.items()}
     scores = {"validation_accuracy": trial.accuracy, "validation_log_loss": trial.log_loss}
     return {**named, **scores, "epochs": len(trial.history), "best_epoch": trial.best_epoch, "seconds": trial.seconds}
 
 
-def _probabilities(network: Network, rows: IntArray, tta: str, context: TrialContext) -> Probabilities:
+def probabilities_of(network: Network, rows: IntArray, tta: str, context: TrialContext) -> Probabilities:
+    """Return a network's probabilities of some rows, float32 [len(rows), C].
+
+    Raises:
+        RunFailed: some are not finite.
+    """
     needs = network.backbone.preprocessing
     found: Probabilities = predict_probabilities(
         network,
