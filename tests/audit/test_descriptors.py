@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from photographs import picture, shrunk
 
-from headstart.audit.descriptors import ALIKE_COLOUR, ALIKE_GREY, EACH, alike_pairs, describe
+from headstart.audit.descriptors import ALIKE_COLOUR, ALIKE_GREY, EACH, _BothWays, alike_pairs, describe
 
 
 def copies(pictures: list[np.ndarray]) -> np.ndarray:
@@ -133,6 +133,16 @@ def test_an_inverted_file_finds_most_of_the_pairs_and_no_others() -> None:
     assert len(clear & set(keys(approximate))) >= 0.85 * len(clear) > 50
     assert set(keys(approximate)) <= set(keys(exact)) | all_pairs(descriptors)
     assert len(keys(approximate)) == len(set(keys(approximate)))
+
+
+def test_mirror_images_follow_the_images_and_are_made_when_they_are_taken() -> None:
+    descriptors = near_copies(5)
+    both = np.concatenate([descriptors, descriptors[:, :, ::-1]]).reshape(10, -1)
+    both /= np.linalg.norm(both, axis=1, keepdims=True)
+    lazy = _BothWays(descriptors)
+    assert len(lazy) == 10 and lazy.shape == both.shape
+    for rows in (slice(0, 10), slice(3, 7), np.array([5, 0, 9, 4])):
+        np.testing.assert_allclose(lazy[rows], both[rows], atol=1e-6)
 
 
 def test_of_no_image_with_details_there_is_no_pair() -> None:

@@ -31,6 +31,16 @@ def test_an_inspection_says_what_the_files_are() -> None:
     assert not seen.colour[1:4].any()
 
 
+def test_arrays_of_one_three_and_four_channels_are_images() -> None:
+    grey, seen_through = (
+        picture(3).mean(axis=2).astype(np.uint8),
+        np.dstack([picture(4), np.full(picture(4).shape[:2], 9)]),
+    )
+    seen = inspect_images(dataset_of([grey, grey[:, :, None] // 2, picture(3), seen_through.astype(np.uint8)]))
+    assert seen.problem.tolist() == [""] * 4 and seen.mode.tolist() == ["L", "L", "RGB", "RGBA"]
+    assert np.abs(seen.grey[0] / 2 - seen.grey[1]).max() <= 2
+
+
 def test_frames_of_an_animation_are_counted() -> None:
     buffer = io.BytesIO()
     first, second = (Image.fromarray(picture(k)) for k in range(2))

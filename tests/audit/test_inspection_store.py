@@ -76,6 +76,7 @@ def test_after_an_interruption_the_whole_batches_are_kept(tmp_path: Path, damage
     with InspectionWriter(tmp_path) as writer:
         assert writer.images == kept
         writer.append([seen(number) for number in range(kept, 5)])
+        assert writer.images == 5
         writer.finish()
     found = read_inspection(tmp_path, np.array([b"x"] * 5), np.arange(5))
     assert found.width.tolist() == [40, 41, 0, 43, 44]

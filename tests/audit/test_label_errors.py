@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from headstart.audit import label_errors
-from headstart.audit.label_errors import find_label_errors, out_of_fold, rank_labels
+from headstart.audit.label_errors import _folds, find_label_errors, out_of_fold, rank_labels
 
 
 def clusters(n: int, classes: int, d: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -191,3 +191,10 @@ def test_of_very_many_images_a_sample_chooses_penalty_and_temperature(monkeypatc
     in_blocks = rank_labels(whole, labels)[0].tolist()
     monkeypatch.undo()
     assert in_blocks == rank_labels(whole, labels)[0].tolist()
+
+
+def test_the_images_of_each_class_are_dealt_in_the_order_that_the_seed_drew() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, 1000)
+    drawn = sorted(np.random.default_rng(5).permutation(1000).tolist(), key=lambda row: labels[row])  # stable
+    found = _folds(labels, None, 4, np.random.default_rng(5))
+    assert found[drawn].tolist() == [turn % 4 for turn in range(1000)]

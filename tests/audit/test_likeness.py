@@ -5,7 +5,7 @@ import pytest
 from photographs import picture, shrunk
 from PIL import Image
 
-from headstart.audit.likeness import agreement, details, likeness, overlap
+from headstart.audit.likeness import agreement, align_details, details, likeness, overlap
 
 BAND = (0.5, 3.0)
 NO_WARP = np.zeros((1, 4), dtype=np.float32)
@@ -52,6 +52,14 @@ def test_the_warp_says_where_the_second_image_lies_in_the_first() -> None:
     whole = picture(3, (150, 150))
     found = likeness(*as_pairs([grey(whole), grey(whole[15:135])]))
     assert found.warp[0] == pytest.approx([0.25, 0, 0, 0], abs=0.02)
+
+
+def test_one_round_from_near_the_warp_finds_it_and_from_afar_it_does_not() -> None:
+    whole = picture(3, (150, 150))
+    first, second = (grey(each).astype(np.float32)[None] for each in (whole, whole[15:135]))
+    near = np.array([[0.24, 0, 0, 0]], dtype=np.float32)
+    assert align_details(first, second, near, 1, BAND)[0] == pytest.approx([0.25, 0, 0, 0], abs=0.01)
+    assert align_details(first, second, None, 1, BAND)[0, 0] < 0.15
 
 
 def test_more_pairs_than_one_chunk_keep_their_order() -> None:

@@ -65,6 +65,17 @@ def test_two_flat_images_do_not_match() -> None:
     assert rough_match(squeezed(flat), np.array([0]), np.array([1])).score[0] < 0.1
 
 
+@pytest.mark.parametrize(("contrast", "least", "most"), [(2.5, 0.9, 1.0), (1.0, 0.1, 0.3)])
+def test_details_of_more_than_two_grey_levels_count_in_full_and_fainter_ones_less(
+    contrast: float, least: float, most: float
+) -> None:
+    whole = picture(0, (144, 180))
+    grey = squeezed([whole, whole[20:130, 30:170]]).astype(float)
+    grey = (grey - grey.mean(axis=(1, 2), keepdims=True)) / grey.std(axis=(1, 2), keepdims=True)
+    faint = np.round(128 + contrast * grey).astype(np.uint8)
+    assert least < rough_match(faint, np.array([0]), np.array([1])).score[0] < most
+
+
 def test_one_edge_in_front_of_a_plain_sky_needs_equal_grey_levels() -> None:
     def scene(sky: int) -> np.ndarray:
         image = np.full((SHORT, SHORT), sky, dtype=np.uint8)

@@ -334,6 +334,19 @@ def test_shots_need_one_label_per_image() -> None:
         subsample(split, labels, shots=1)
 
 
+def test_the_only_image_of_a_class_stays_in_training() -> None:
+    data = dataset([0] * 20 + [1, 2, 3, 4, 5])
+    split = make_split(data, test=0.4, validation=0.4)
+    assert data.counts(split.train).min() == 1 and not data.counts(split.test)[1:].any()
+    assert len(split.test) == 9  # 8 of the large class, and one of the two that the others cannot give
+
+
+def test_labels_of_one_class_are_enough_for_shots() -> None:
+    labels = np.zeros(6, dtype=np.int64)
+    split = make_split(dataset(labels), test=0, validation=0)
+    assert len(subsample(split, labels, shots=2).train) == 2
+
+
 def test_several_classes_short_of_images_are_counted_with_the_most_that_is_possible() -> None:
     data = dataset([0] * 9 + [1] * 3 + [2] * 2)
     split = make_split(data, test=0, validation=0)
@@ -376,6 +389,11 @@ def test_given_validation_rows_are_kept_where_the_fold_is_the_test_part() -> Non
     np.testing.assert_array_equal(split.validation, np.flatnonzero(given == "validation"))
     assert (len(split.train), len(split.test)) == (80, 40)
     assert split.rule == "given; stratified; test is fold 1 of 3 (seed 0)"
+
+
+def test_the_rule_says_that_groups_stay_together_and_which_seed_drew_what_share() -> None:
+    split = make_split(dataset([0, 1] * 12, groups=np.repeat(np.arange(12), 2)), test=1 / 3, test_seed=4, seed=5)
+    assert split.rule == "stratified by group; test 33 % (seed 4); validation 20 % of the rest (seed 5)"
 
 
 def test_the_rule_of_a_fold_of_validation_says_so() -> None:

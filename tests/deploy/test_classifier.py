@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from exported_models import calibrated
 from PIL import Image
 
+from headstart.data.sources.unlabelled import Unlabelled
 from headstart.deploy import classifier as module
 from headstart.deploy.classifier import BATCH, Classifier
 from headstart.errors import ImageTypeError, ModelError, SpecError
-from headstart.evaluate.uncertainty.answers import AnswerOptions
+from headstart.evaluate.uncertainty.answers import AnswerOptions, Judge
+from headstart.evaluate.uncertainty.costs import ASK, costs_of
+from headstart.evaluate.uncertainty.stored import from_part, to_part
 from headstart.models.bundle import Bundle, Ensemble, Origin
 from headstart.models.create import create_backbone
 from headstart.models.heads import LinearHead
@@ -206,7 +210,7 @@ def test_of_several_labels_those_above_the_threshold_are_said() -> None:
     classifier = Classifier(network(3, multi_label=True, threshold=0.25))
     (said,) = classifier.predict(PIXELS)
     above = [name for name, score in zip(classifier.classes, said.probabilities, strict=True) if score > 0.25]
-    assert said.label == "|".join(above)
+    assert said.label == "|".join(above) and said.labels == tuple(above)
     assert said.probability == pytest.approx(said.probabilities.max())
     level = replace(classifier.bundle, threshold=float(said.probabilities.max()))
     assert Classifier(level).predict(PIXELS)[0].label == ""  # none is above its own value
@@ -246,6 +250,14 @@ def test_an_image_that_cannot_be_read_has_no_label(classifier: Classifier) -> No
     assert said.probabilities.shape == (3,) and said.probabilities.dtype == np.float32
 
 
+def test_images_that_were_found_before_keep_their_names(classifier: Classifier, turned: Path) -> None:
+    found = [Unlabelled("one", PIXELS), Unlabelled("two", turned)]
+    said = list(classifier.stream(found))
+    assert [(each.name, each.image) for each in said] == [("one", found[0]), ("two", found[1])]
+    alone = classifier.predict([PIXELS, turned])
+    np.testing.assert_array_equal([each.probabilities for each in said], [each.probabilities for each in alone])
+
+
 def test_images_of_a_folder_come_in_order_and_other_files_are_passed_over(
     classifier: Classifier, tmp_path: Path
 ) -> None:
@@ -267,6 +279,8 @@ def test_a_classifier_is_saved_and_read_again(tmp_path: Path) -> None:
     assert again.classes == one.classes == ("ant", "bee", "cat") and again.device == torch.device("cpu")
     np.testing.assert_array_equal(again.probabilities(BATCHED), one.probabilities(BATCHED))
     assert again.bundle.temperature == 2.0
+    with pytest.raises(SpecError, match="this model has no prediction sets"):
+        Classifier.load(path, asked=AnswerOptions(level=0.8))
 
 
 def test_networks_are_put_into_evaluation_mode() -> None:
@@ -315,10 +329,42 @@ def test_an_engine_is_made_for_each_backbone_and_computes_its_features(
     assert [each.threads for each in made] == [None, None, 2, 2]
 
 
+def test_a_calibrated_model_says_in_names_what_its_judge_says_of_the_first_networks_features() -> None:
+    first, second = network(3, head=1), network(4, head=2)
+    part = calibrated(Ensemble((first, second)), "energy").uncertainty
+    assert part is not None
+    known = replace(from_part(part, 3, 84), costs=costs_of(first.classes, {"ant": {"bee": 7}}, ask=0.5))
+    asked = AnswerOptions(level=0.6, at_least=0.4)
+    generator = np.random.default_rng(6)
+    pixels = generator.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    pixels[20:] = generator.integers(0, 256, (20, 4, 4, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)  # unfamiliar
+    classifier = Classifier(Ensemble((first, second), uncertainty=to_part(known)), asked=asked)
+    said = classifier.answered([f"image {k}" for k in range(40)], [pixels] * 2)
+    mean = (expected(first, pixels) + expected(second, pixels)) / 2
+    with torch.no_grad():
+        features = first.network.backbone(normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2), first.preprocessing))
+        logits = first.network.head(features)
+    answers = Judge(known, asked).answers(mean, features.numpy(), logits.numpy())
+    assert [each.name for each in said] == [f"image {k}" for k in range(40)]
+    assert [(each.answer, each.withheld) for each in said] == [(answer.kind, answer.withheld) for answer in answers]
+    assert [each.set for each in said] == [tuple(first.classes[k] for k in answer.inside) for answer in answers]
+    decisions = ["ask" if answer.decision == ASK else first.classes[answer.decision or 0] for answer in answers]
+    assert [each.decision for each in said] == decisions and len(set(decisions)) > 2
+    assert [each.familiarity for each in said] == pytest.approx([answer.familiarity for answer in answers])
+    np.testing.assert_allclose([each.probabilities for each in said], mean, atol=1e-6)
+    assert len({each.answer for each in said}) > 1 and {each.withheld for each in said} == {True, False}
+    alone = Classifier(Ensemble((first,), uncertainty=to_part(known)), asked=asked).answered(["image 0"], [pixels[:1]])
+    (answer,) = Judge(known, asked).answers(expected(first, pixels[:1]), features[:1].numpy(), logits[:1].numpy())
+    assert (alone[0].answer, alone[0].set) == (answer.kind, tuple(first.classes[k] for k in answer.inside))
+
+
 def test_a_model_without_calibration_guarantees_nothing_and_says_why() -> None:
     plain = network(0)
-    with pytest.raises(SpecError, match="its file holds no calibration"):
+    with pytest.raises(SpecError, match="this model guarantees no accuracy: its file holds no calibration"):
         Classifier(plain, asked=AnswerOptions(at_least=0.9))
+    with pytest.raises(SpecError, match="this model has no prediction sets: its file holds no calibration"):
+        Classifier(plain, asked=AnswerOptions(level=0.8))
+    assert Classifier(plain, asked=AnswerOptions()).predict(PIXELS)[0].answer == ""
     again = replace(plain, provenance={REFITTED: FOUND})
     with pytest.raises(SpecError, match="it was refitted on every labelled image"):
         Classifier(again, asked=AnswerOptions(at_least=0.9))

@@ -191,14 +191,20 @@ def test_a_part_of_a_batch_knows_its_first_episode() -> None:
             " ask for fewer shots or queries, or leave such classes out",
         ),
         (
+            (2, 30, 12, 10),
+            {"classes": [1, 5, 6]},
+            "class 5 has 33 images, but 30 shots + 12 queries = 42 are needed (3 classes have too few);"
+            " ask for fewer shots or queries, or leave such classes out",
+        ),
+        (
             (5, 5, 15, 10),
             {"dirichlet": 0.0},
             "dirichlet: 0.0 was asked for; the concentration must be above 0 (2 is usual)",
         ),
         (
             (2, 30, 10, 10),
-            {"classes": [3, 0, 6, 5]},
-            "class 0 has 31 images, but 30 shots + 10 queries = 40 are needed (3 classes have too few);"
+            {"classes": [3, 6, 5, 2]},
+            "class 5 has 33 images, but 30 shots + 10 queries = 40 are needed (2 classes have too few);"
             " ask for fewer shots or queries, or leave such classes out",
         ),
     ],

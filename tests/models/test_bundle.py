@@ -27,6 +27,7 @@ from headstart.models.bundle import (
     ensemble_bytes,
     find_bundle,
     model_bytes,
+    model_files,
     read_bundle,
     read_ensemble,
     read_head,
@@ -227,7 +228,7 @@ def test_a_file_that_is_no_bundle_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("gone", "says"),
     [
-        ("conv1.conv.bias", "lacks 1 tensors of lenet5, such as stages.conv1.conv.bias"),
+        ("conv1.conv.bias", "m: lacks 1 tensors of lenet5, such as stages.conv1.conv.bias"),
         ("fc6", "m: lacks tensors of lenet5: stages.fc6.fc.weight, stages.fc6.fc.bias"),
     ],
 )
@@ -339,6 +340,9 @@ def test_a_run_folder_names_the_folders_of_its_members(tmp_path: Path) -> None:
     written(tmp_path / "both" / MEMBERS, json.dumps(facts).encode())
     found = read_ensemble(tmp_path / "both")
     assert found.temperature == 2.0 and [each.origin.seed for each in found.members] == [0, 1]
+    listed, *files = model_files(tmp_path / "both")
+    assert listed == tmp_path / "both" / MEMBERS and files == [tmp_path / "0" / MODEL, tmp_path / "1" / MODEL]
+    assert model_files(tmp_path / "0") == (tmp_path / "0" / MODEL,)
 
 
 @pytest.mark.parametrize(
@@ -401,6 +405,22 @@ def test_a_network_whose_features_grow_with_the_image_is_built_for_its_size(tmp_
     backbone, _ = create_backbone("conv4", None, seed=1, input_size=48)
     one = Bundle(Network(backbone, LinearHead(576, 3)).eval(), Origin("conv4", input_size=48, seed=1), CLASSES)
     assert read_bundle(written(tmp_path / "m", bundle_bytes(one, whole=True))).network.backbone.feature_dim == 576
+
+
+def test_a_network_whose_features_do_not_grow_may_see_larger_images_than_it_was_built_for(tmp_path: Path) -> None:
+    backbone, _ = create_backbone("small_cnn", None, seed=1)
+    features = backbone.feature_dim
+    backbone.preprocessing = replace(backbone.preprocessing, size=48, resize=48)
+    one = Bundle(Network(backbone, LinearHead(features, 3)).eval(), Origin("small_cnn", seed=1), CLASSES)
+    again = read_bundle(written(tmp_path / "m", bundle_bytes(one, whole=True)))
+    assert again.preprocessing.size == 48 and torch.equal(logits(again), logits(one))
+
+
+def test_a_file_that_is_given_away_holds_no_password(tmp_path: Path) -> None:
+    told = {"dataset": "https://me:secret@example.org/photos.zip", "classes": 3}
+    content = bundle_bytes(bundle(provenance=told, origin=Origin("lenet5", weights=told["dataset"])), whole=True)
+    assert b"secret" not in content and b"example.org/photos.zip" in content
+    assert read_bundle(written(tmp_path / "m", content)).provenance["classes"] == 3
 
 
 def test_tensors_of_any_memory_format_are_written(tmp_path: Path) -> None:

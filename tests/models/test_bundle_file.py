@@ -20,6 +20,9 @@ from headstart.models.bundle_file import (
     copy_with_temperature,
     description_of,
     file_content,
+    find_bundle,
+    licence_entry,
+    licence_in,
     read_file,
     tensors_sha256,
 )
@@ -125,6 +128,30 @@ def test_what_is_no_bundle_is_not_copied(content: bytes, tmp_path: Path) -> None
     with pytest.raises(WeightsError, match="cannot be read as a model"):
         copy_with_temperature(tmp_path / "m", tmp_path / "n", 2.0)
     assert not (tmp_path / "n").exists()
+
+
+def test_a_copy_of_a_file_that_says_nothing_of_its_origin_says_where_it_was_used(tmp_path: Path) -> None:
+    copy_with_temperature(saved(tmp_path / "m"), tmp_path / "n", 2.5, {"run": "r"})
+    assert read_file(tmp_path / "n")[0]["provenance"] == {"run": "r"}
+
+
+def test_the_seal_is_of_what_is_said_and_not_of_the_order_in_which_it_is(tmp_path: Path) -> None:
+    described, _ = read_file(saved(tmp_path / "m"))
+    turned = json.dumps(dict(reversed(described.items())))
+    assert description_of(tmp_path / "m", turned) == described
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_an_address_is_refused_as_it_was_written(kind: type[str | Path]) -> None:
+    with pytest.raises(WeightsError) as told:
+        find_bundle(kind("https://example.org/model.safetensors"))
+    said = "https://example.org/model.safetensors: is an address; download the model and give the file's path"
+    assert str(told.value) == said
+
+
+def test_the_licence_of_the_weights_is_found_in_the_provenance() -> None:
+    assert licence_in({"run": "r", **licence_entry("apache-2.0")}) == "apache-2.0"
+    assert licence_in(licence_entry(None)) is None is licence_in({"licence": 3}) is licence_in(None)
 
 
 def test_the_description_is_plain_json(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from filelock import FileLock
 
 from headstart.errors import StoreError
 from headstart.storage import checksums, locks
+from headstart.storage import store as store_module
 from headstart.storage.checksums import Depth, fault
 from headstart.storage.files import disk_errors, write_atomic
 from headstart.storage.locks import acquired, locked
@@ -367,6 +369,17 @@ def test_facts_that_were_altered_just_now_are_not_given(tmp_path: Path) -> None:
     assert not store.has("kind", "key")
 
 
+def test_facts_that_lost_their_seal_are_not_given(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    manifest = fill(store, "kind", "key") / "manifest.json"
+    time.sleep(A_MOMENT)
+    assert store.has("kind", "key")
+    facts = {"entry": "kind/key", "files": json.loads(manifest.read_text())["files"]}
+    manifest.write_text(json.dumps(facts).ljust(manifest.stat().st_size))  # as long, so its files count as checked
+    with pytest.raises(StoreError, match="delete it to create it again"):
+        store.manifest("kind", "key")
+
+
 def test_an_entry_without_one_of_its_files_remains_complete(tmp_path: Path) -> None:
     folder = fill(Store(tmp_path), "kind", "key", 5)
     for _ in range(2):
@@ -462,22 +475,54 @@ def test_an_entry_that_is_used_while_it_is_being_pruned_is_put_back(
     assert store.prune(0) == 0 and store.has("kind", "key")
 
 
+def test_facts_that_prune_has_in_its_hands_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = fill(Store(tmp_path), "kind", "key") / "manifest.json"
+    facts = Store(tmp_path).manifest("kind", "key")
+    os.replace(manifest, manifest.with_suffix(".pruned"))
+
+    @contextmanager
+    def once_put_back(lock: Path) -> Iterator[None]:
+        assert lock == tmp_path / "kind" / "key.lock"
+        os.replace(manifest.with_suffix(".pruned"), manifest)
+        yield
+
+    monkeypatch.setattr(store_module, "locked", once_put_back)
+    assert Store(tmp_path).manifest("kind", "key") == facts
+
+
+def test_what_another_process_deletes_during_a_check_counts_as_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    fill(store, "kind", "key")
+
+    def deleted_meanwhile(self: Store, kind: str, key: str, depth: Depth) -> str:
+        store.remove(kind, key)
+        return "a file is missing"
+
+    monkeypatch.setattr(Store, "damage", deleted_meanwhile)
+    assert list(store.verify()) == [Verified("kind", "key", "a file is missing", True)]
+    assert capsys.readouterr().err == ""
+
+
 def test_every_byte_is_checked_when_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path)
-    for key in ("good", "bad"):
+    for key in ("good", "last", "bad"):
         fill(store, "kind", key, 10)
     (tmp_path / "kind" / "half.partial").mkdir()
     assert store.has("kind", "bad")
     state = (tmp_path / "kind" / "bad" / "deep" / "data").stat()
     (tmp_path / "kind" / "bad" / "deep" / "data").write_bytes(b"y" * 10)
     os.utime(tmp_path / "kind" / "bad" / "deep" / "data", ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    why = "deep/data has changed since it was written"
+    why, sound = "deep/data has changed since it was written", [("kind", key, None, False) for key in ("good", "last")]
     with locked(tmp_path / "kind" / "bad.lock"):
-        assert list(store.verify()) == [("kind", "bad", why, False), ("kind", "good", None, False)]
+        assert list(store.verify()) == [("kind", "bad", why, False), *sound]
     assert "not deleted" in capsys.readouterr().err and (tmp_path / "kind" / "bad").exists(), "a builder holds its lock"
-    assert list(store.verify()) == [Verified("kind", "bad", why, True), Verified("kind", "good", None, False)]
+    assert list(store.verify()) == [Verified("kind", "bad", why, True), *sound]
     assert capsys.readouterr().err == f"{tmp_path / 'kind' / 'bad'}: damaged ({why}); deleted\n"
     assert not (tmp_path / "kind" / "bad").exists()
+    time.sleep(A_MOMENT)
+    assert list(store.verify()) == sound and store.has("kind", "good")
 
 
 def test_damage_that_cannot_be_deleted_does_not_end_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,17 @@ import pytest
 from known_studies import study
 from scipy import stats
 
+from headstart.evaluate.comparison import families
 from headstart.evaluate.comparison.families import (
     Chance,
     Family,
     best_against_each,
     chances_of,
+    paired_chance,
     stepped_down,
     with_one_answer,
 )
-from headstart.evaluate.comparison.sources import Pairs, pairs_of, runs_of
+from headstart.evaluate.comparison.sources import Pairs, paired_pairs, pairs_of, runs_of
 
 ALONE = 1.959964
 
@@ -76,6 +78,18 @@ def test_draws_vary_as_each_pair_says() -> None:
         assert gap.var() == pytest.approx(expected, rel=0.15)
 
 
+def test_one_seed_says_nothing_about_which_runs_fail_together_and_images_do() -> None:
+    drawn = study(np.random.default_rng(4), [0.9, 0.88, 0.7], 1, 400, 0.1)
+    runs = runs_of(drawn, list(drawn), None, (), (0.0, 1.0))
+    pairs = paired_pairs(drawn, runs, None)
+    rows = np.stack([scores.mean(axis=1) for scores in drawn.values()], axis=1)
+    chance = paired_chance(runs, pairs, rows, 20_000, 0)
+    for place, (a, b) in enumerate(zip(pairs.a, pairs.b, strict=True)):
+        gap = chance.errors[:, a] - chance.errors[:, b]
+        assert gap.var() == pytest.approx(pairs.image_variance[place], rel=0.15)
+        assert chance.factor[place] * gap.std(ddof=1) == pytest.approx(pairs.scale[place])
+
+
 def test_of_thirty_equal_runs_that_spread_widely_hardly_a_pair_is_said_to_differ() -> None:
     eased = whole = 0
     for each in range(60):
@@ -95,6 +109,26 @@ def test_a_p_counts_the_observed_study_among_the_draws() -> None:
     chance, pairs = even([99.0, 0.0, -50.0], draws=99)
     assert best_against_each(chance, pairs, 3, 0).p == pytest.approx(0.01)  # none of 99 is as large: 1 of 100
     assert stepped_down(chance, pairs, np.array([0, 1])).p == pytest.approx(0.01)
+
+
+def test_a_difference_counts_only_until_it_is_significant_itself() -> None:
+    sizes = [[4, 0, 0], [0, 4, 0], [0, 0, 2], [6, 0, 0], [0, 0, 2], [0, 0, 2]]  # of three differences in six draws
+    errors = np.column_stack([np.zeros(6), -np.array(sizes, dtype=float)])
+    gap, one, none = np.array([3.0, 5.0, 1.0]), np.ones(3), np.zeros(3)
+    a, b = np.zeros(3, dtype=np.int64), np.array([2, 1, 3])
+    pairs = Pairs(a, b, gap, gap, 1e-9 * one, 1e6 * one, none, one, none)
+    found = stepped_down(Chance(errors, one, one), pairs, np.arange(3))
+    # 5: one draw has a larger of all three (6); 3: one of the last two (4); 1: three of the last alone (2)
+    assert found.p == pytest.approx([2 / 7, 2 / 7, 4 / 7])
+
+
+def test_draws_are_counted_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance, pairs = even([3.0, 2.0, 1.0, 0.0], draws=50)
+    whole = stepped_down(chance, pairs, np.arange(6)), best_against_each(chance, pairs, 4, 0)
+    monkeypatch.setattr(families, "_CELLS", 6 * 7)
+    parts = stepped_down(chance, pairs, np.arange(6)), best_against_each(chance, pairs, 4, 0)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.p.tolist() == other.p.tolist() and one.reach == other.reach
 
 
 def test_a_pair_of_two_families_has_the_larger_p_in_both() -> None:

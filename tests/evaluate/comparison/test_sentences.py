@@ -42,6 +42,11 @@ def test_each_category_of_a_pair_has_its_sentence(category: Category, matters: M
     assert sentences.pair_sentence("a", "b", "SIZE", category, matters, "1 point", needed(seeds=7), 100) == words
 
 
+def test_what_would_settle_a_question_is_counted_in_the_unit_of_its_rows() -> None:
+    said = sentences.pair_sentence("a", "b", "SIZE", "cannot tell", "unclear", "1 point", needed(seeds=7), 9, "repeat")
+    assert said == "cannot tell yet whether a is better than b: SIZE; about 7 repeats would settle it"
+
+
 @pytest.mark.parametrize(
     ("what", "words"),
     [

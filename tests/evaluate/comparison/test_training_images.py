@@ -44,6 +44,16 @@ def test_the_correction_multiplies_the_variance_over_samples() -> None:
     assert [twice["low"], twice["high"]] == pytest.approx([1.5 - 2 * reach, 1.5 + 2 * reach])
 
 
+def test_the_freedom_is_that_of_the_sum_of_two_variances() -> None:
+    training, image = np.array([-0.03, 0.0, 0.03]), np.array([-0.8, 0.1, 0.2, 0.5])
+    table = 0.5 + training[:, None] + image  # no noise: of 3 trainings, and of 4 images
+    parts = training.var(ddof=1), image.var(ddof=1) / 4
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 3)  # Satterthwaite (1946)
+    reach = stats.t.ppf(0.975, freedom) * np.sqrt(sum(parts))
+    found = with_training_images(0.5, table, bounds=None)
+    assert [found["low"], found["high"]] == pytest.approx([0.5 - reach, 0.5 + reach])
+
+
 def test_too_few_samples_are_refused() -> None:
     with pytest.raises(DataError, match="too few"):
         with_training_images(0.8, np.ones((2, 9), dtype=bool))

@@ -5,7 +5,8 @@ import pytest
 from known_studies import study
 
 from headstart.evaluate.comparison.compare import compare_runs
-from headstart.evaluate.comparison.verdict import matters_of
+from headstart.evaluate.comparison.sources import pairs_of, runs_of
+from headstart.evaluate.comparison.verdict import beliefs_of, matters_of
 
 
 def test_what_matters_goes_by_the_whole_interval() -> None:
@@ -39,6 +40,15 @@ def test_no_number_of_seeds_is_named_where_nothing_is_random() -> None:
     assert needed is not None
     assert needed["seeds"] is None
     assert needed["images"] is not None
+    assert needed["both"] == (1, needed["images"])
+
+
+def test_a_difference_is_at_most_the_distance_between_the_bounds() -> None:
+    scores = {"a": np.array([[0.9, 1.0, 0.8]]), "b": np.array([[-0.9, -0.6, -1.0]])}  # correlations
+    runs = runs_of(scores, list(scores), None, (), (-1.0, 1.0))
+    beliefs = beliefs_of(runs, pairs_of(runs), 0.01, 1.0)
+    low, high = beliefs.interval(0, reach=100.0)
+    assert (low, high) == (-2.0, 2.0) and beliefs.difference[0] == pytest.approx(2.6 / 1.5)
 
 
 def test_the_probability_counts_a_new_seed_and_is_more_modest_than_the_test() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import DataError
-from headstart.evaluate.metrics.guards import check_classes, check_not_itself, check_runs_differ
+from headstart.evaluate.metrics.guards import check_classes, check_not_itself, check_runs_differ, listed_names
 from headstart.evaluate.metrics.metrics import evaluate
 
 
@@ -19,6 +19,8 @@ def test_unknown_classes_are_named_and_a_new_head_is_offered() -> None:
 def test_a_long_list_of_unknown_classes_is_cut_short() -> None:
     with pytest.raises(DataError, match="195 more"):
         check_classes(["cat"], [f"bird {i}" for i in range(200)])
+    assert listed_names("abcdef") == "'a', 'b', 'c', 'd', 'e', … 1 more"
+    assert listed_names("abcde") == "'a', 'b', 'c', 'd', 'e'"
 
 
 def test_shared_classes_map_to_the_columns_of_the_model() -> None:

@@ -10,6 +10,7 @@ from headstart.evaluate.metrics import intervals
 from headstart.evaluate.metrics.intervals import (
     UNDEFINED,
     bounded,
+    independent_difference,
     mean_loss,
     multiplicities,
     normal_quantile,
@@ -33,6 +34,15 @@ def test_wilson_agrees_with_scipy(successes: int, n: int, level: float) -> None:
     found = proportion(successes, n, level)
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
     assert (found["value"], found["n"]) == (successes / n, n)
+
+
+def test_the_difference_of_two_proportions_is_newcombes() -> None:
+    found = independent_difference(proportion(56, 70), proportion(48, 80))  # table II (a) of Newcombe (1998), method 10
+    assert found == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert independent_difference(proportion(48, 80), proportion(56, 70)) == pytest.approx(
+        (-0.2, -0.3339, -0.0524), abs=5e-5
+    )
+    assert independent_difference(proportion(48, 80), UNDEFINED) is None
 
 
 def test_without_images_a_proportion_may_be_anything_and_is_undefined() -> None:

@@ -141,6 +141,13 @@ def test_log_losses_of_decisions_are_worked_out_by_hand() -> None:
     assert found == pytest.approx(mean_loss(losses, (losses[0] + 2 * unseen) / 3, 36.05))
 
 
+def test_the_only_label_of_all_images_is_found_or_is_not() -> None:
+    labels = np.array([[True, False], [False, False]])
+    for said, value in (([[0.9, 0.1], [0.2, 0.3]], 1.0), ([[0.1, 0.1], [0.9, 0.3]], 0.0)):
+        found = evaluate_multi_label(labels, np.array(said), ["a", "b"], draws=5)
+        assert [found[f"{name}_micro"]["value"] for name in ("precision", "recall", "f1")] == [value] * 3
+
+
 def test_counts_and_averages_are_worked_out_by_hand() -> None:
     labels = np.array([[True, False], [True, True], [False, True]])
     counts = count(labels, np.array([[0.9, 0.6], [0.2, 0.7], [0.1, 0.8]]))

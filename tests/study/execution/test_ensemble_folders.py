@@ -67,7 +67,7 @@ def test_members_tested_on_other_rows_are_a_defect() -> None:
 
 @pytest.fixture
 def session(tmp_path: Path) -> Any:
-    runs = {"a": {"strategy": "ridge"}, "b": {"strategy": "knn"}, "c": {}}
+    runs = {"a": {"strategy": "ridge"}, "b": {"strategy": "knn", "fraction": 0.5}, "c": {}}
     spec = {"name": "s", "data": "d", "seeds": 1, "runs": runs, "ensembles": {"ab": ["a", "b"], "ac": ["a", "c"]}}
     study = load_study(spec)
     tasks = tuple(Task(run, 0, f"key {run.name}") for run in study.runs)
@@ -120,6 +120,7 @@ def test_an_ensemble_is_a_run_of_its_own_with_the_mean_of_its_members(session: A
     assert test.argmax(1).tolist() == [0, 1]  # the means are (0.8, 0.2) and (0.4, 0.6), whatever the temperature
     assert (found["n_train"], found["n_validation"], found["n_test"]) == (2, 2, 2)
     assert found["parameters"] == {"learned": 20, "total": 120} and found["cost"]["shared_seconds"] == 8.0
+    assert 0 <= found["cost"]["seconds"] < 60
     assert "the mean of 2 runs' probabilities: a, b" in found["notes"][-1]
     spec = json.loads((place / "spec.json").read_text())
     assert (spec["run"], spec["strategy"], spec["backbone"]) == ("ab", "ensemble", "lenet5")

@@ -46,8 +46,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def session_of(runs: Runs, kinds: Mapping[str, str] = {}, seeds: int = 1, **scores: float) -> Any:
-    study = load_study({"name": "s", "data": "d", "seeds": seeds, "runs": dict(runs)})
+def session_of(runs: Runs, kinds: Mapping[str, str] = {}, proxy: int | None = None, **scores: float) -> Any:
+    more = {} if proxy is None else {"budget": "2min", "proxy": proxy}
+    study = load_study({"name": "s", "data": "d", "seeds": 1, "runs": dict(runs), **more})
     groups = tuple(
         TaskGroup(kinds.get(run.name, "tune"), (Task(run, seed, f"{run.name} {seed}"),))
         for run in study.runs
@@ -114,6 +115,18 @@ def test_groups_of_another_kind_do_not_correct_estimates(clock: Any) -> None:
     assert order(spending, session, clock, {"a": 16.0, "b": 12.0}) == ["a", "b"]
 
 
+def test_what_fits_into_the_last_second_runs(clock: Any) -> None:
+    session = session_of({"a": FINE, "b": FINE})
+    spending = Spending(Budget(10.75), Forecast({"a": 8, "b": 0.5}))  # type: ignore[arg-type]
+    assert order(spending, session, clock, {"a": 8.0, "b": 0.5}) == ["a", "b"]
+
+
+def test_a_plan_of_nothing_takes_no_time(clock: Any) -> None:
+    session = session_of({"a": FINE})
+    session.plan = Plan(session.plan.study, ())
+    assert order(Spending(Budget(1.0), Forecast({})), session, clock, {}) == []  # type: ignore[arg-type]
+
+
 def test_nothing_is_measured_when_no_time_is_left(clock: Any) -> None:
     session = session_of({"a": FINE, "b": FINE})
     forecast = Forecast({"a": 8, "b": 8})
@@ -162,9 +175,9 @@ def test_tuned_networks_go_by_the_validation_accuracy_of_their_frozen_features(c
 
 def test_a_run_is_promising_by_its_own_seeds_or_else_by_its_features_and_a_bonus() -> None:
     runs: Runs = {"p": {"weights": "none"}, "t": FINE, "u": FINE, "d": {**FINE, "data": "other"}}
-    session = session_of(runs, {"p": "heads"}, p=0.5, t=0.4)
+    session = session_of(runs, {"p": "heads"}, p=0.5, t=0.7)  # what another tuned run reached is no promise
     promise = {group.first.run.name: budgeting._promise(group, session) for group in session.plan.groups[1:]}
-    assert promise == {"t": pytest.approx(0.4), "u": pytest.approx(0.52), "d": -math.inf}
+    assert promise == {"t": pytest.approx(0.7), "u": pytest.approx(0.52), "d": -math.inf}
 
 
 @pytest.mark.parametrize(
@@ -237,8 +250,8 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
     monkeypatch.setattr(budgeting, "CostModel", cost_model)
 
     def run_group(group: TaskGroup, where: Any) -> None:
-        assert session.resources.watch.__name__ == "check"
-        clock.time += 9.0
+        assert where is session and session.resources.watch.__name__ == "check"
+        clock.time += 9.07
         if group.first.run.name == "b":
             raise OverBudget
         session.done.add(group.first.key)
@@ -248,11 +261,29 @@ def test_spending_stops_a_stage_records_what_is_skipped_and_stops_watching(
         run._run_groups(session, 1, None, spending)
     why = {row["run"]: row["why"] for row in session.state.left_out}
     assert why["b"] == "over budget: stopped before its end; finished work is kept"
-    assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18 s spent of 14 s expected
+    assert why["c"].startswith("over budget: takes about 6.4 s")  # 5 s, times 18.14 s spent of 14.07 s expected
     assert session.notes == ["skipped 2 runs and seeds over budget (b, c)"]
     assert session.state.expected == [{"run": "a", "seed": 0}]
-    assert session.state.spending == {"seconds": 24.0, "spent": 18.0}
+    assert session.state.spending == {"seconds": 24.0, "spent": 18.1}
     assert session.written == ["running"] and session.resources.watch.__name__ == "nothing"
+
+
+@pytest.mark.parametrize(("left", "share"), [(60.0, 30.0), (-1.0, 0.0)])
+def test_half_of_what_is_left_is_for_which_network_is_first(
+    left: float, share: float, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_of({"a": FINE}, proxy=30)
+    session.resources = SimpleNamespace(store=object(), device="cpu", watch=None)
+    budget, given = Budget(left), list[Budget]()
+
+    def order_by_proxy(where: Any, images: int, budget: Budget) -> None:
+        assert where is session and images == 30 and session.resources.watch == budget.check
+        given.append(budget)
+
+    monkeypatch.setattr(budgeting, "order_by_proxy", order_by_proxy)
+    with spend(session, budget) as spending:
+        assert session.resources.watch == budget.check and spending.budget is budget
+    assert given == [Budget(share)]
 
 
 def test_what_takes_longer_with_fewer_threads_is_expected_to(clock: Any) -> None:

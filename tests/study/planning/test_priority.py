@@ -13,9 +13,11 @@ from headstart.study.planning.priority import (
     LEARNED,
     RANDOM,
     kind_of,
+    learns,
     needed,
     ordered,
     preferred_backbone,
+    pretrained,
 )
 from headstart.study.spec.load import load_study
 from headstart.study.task import Task
@@ -67,6 +69,8 @@ def test_baselines_come_first_and_tuned_networks_last() -> None:
         "chain": DEFAULT,
         "episodes": LEARNED,
     }
+    assert [name for name, kind in kinds.items() if kind == LEARNED] == [g.first.run.name for g in groups if learns(g)]
+    assert {group.first.run.name for group in groups if pretrained(group)} == {"big", "small", "own"}
     order = [group.first.run.name for group in ordered(groups, study, RESOURCES)]
     assert order == ["pixels", "majority", "own", "small", "big", "random", "tuned", "chain", "episodes"]
 

@@ -59,6 +59,13 @@ def test_images_are_paired(tmp_path: Path) -> None:
     assert choose(nested, {"many"})[0] == "one" and choose(apart, {"many"})[0] == "many"
 
 
+def test_a_lead_of_one_image_is_one_standard_error_whatever_is_rounded(tmp_path: Path) -> None:
+    for wrong in range(1, 40):  # 1 / 100, and sqrt((1 / 100 - 1 / 100²) · 100 / 99) / 10
+        place = tmp_path / str(wrong)
+        found = [judged(place, "one", range(wrong)), judged(place, "many", range(wrong + 1))]
+        assert choose(found, {"many"})[0] == "many"
+
+
 def test_an_ensemble_that_leads_is_taken_as_it_is(tmp_path: Path) -> None:
     found = [judged(tmp_path, "one", range(5)), judged(tmp_path, "many", range(4))]
     assert choose(found, {"many"}) == ("many", VALIDATION)
@@ -88,6 +95,13 @@ def test_of_equals_a_network_goes_before_a_baseline_and_the_smaller_before_the_l
     assert choose([*found, better], set())[0] == "better pixels"
 
 
+def test_of_runs_that_tie_three_are_named() -> None:
+    found = [Candidate(name, 0.9, Path(f"{name}/seed-0")) for name in "abcdef"]
+    for count, words in ((4, "'b', 'c', 'd'"), (5, "'b', 'c', 'd' and 1 more"), (6, "'b', 'c', 'd' and 2 more")):
+        by = f"{VALIDATION}, tied with {words}; ties go to the first in the study"
+        assert best_single(found[:count], set()) == ("a", f"{by}, among single networks")
+
+
 def test_means_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
     thrice = [replace(judged(tmp_path, "large", range(1), s), score=0.8, parameters=9) for s in range(3)]
     once = [replace(judged(tmp_path, "small", range(1), s), score=x) for s, x in enumerate((0.7, 0.8, 0.9))]
@@ -101,6 +115,7 @@ def test_means_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
 def test_a_loss_has_a_lowest_one(tmp_path: Path) -> None:
     found = [replace(judged(tmp_path, name, range(1)), score=-loss) for name, loss in (("a", 0.5), ("b", 0.4))]
     assert choose(found, set(), "log_loss") == ("b", "the lowest validation log loss")
+    assert best_single(found, set(), "log_loss") == ("b", "the lowest validation log loss, among single networks")
 
 
 def test_a_run_with_fewer_seeds_counts_by_its_lead_on_those_of_both(tmp_path: Path) -> None:
@@ -287,6 +302,17 @@ def test_where_no_seed_is_common_all_seeds_count() -> None:
     assert best_single(found, set())[0] == "b"  # 0.6 on average
     assert choose(found, set()) == ("b", VALIDATION)
     assert choose(found, set(), "balanced_accuracy") == ("b", "the highest validation balanced accuracy")
+    apart = [Candidate(run, score, Path(f"{run}/seed-{k}")) for run, k, score in (("a", 0, 0.5), ("a", 1, 0.7))]
+    apart += [Candidate(run, score, Path(f"{run}/seed-{k}")) for run, k, score in (("b", 2, 0.6), ("b", 3, 0.6))]
+    alone = Candidate("c", 0.9, Path("c/seed-4"))  # which no other run was judged with: its own score counts
+    few = f"{VALIDATION} (of 1 of 2 trainings, beside the others' on the same images)"
+    assert choose([*apart, alone], set()) == ("c", few)
+
+
+def test_complete_runs_of_other_seeds_are_compared_by_those_of_both() -> None:
+    found = [Candidate("a", score, Path(f"a/seed-{k}")) for k, score in ((0, 0.9), (1, 0.5))]
+    found += [Candidate("b", score, Path(f"b/seed-{k}")) for k, score in ((1, 0.6), (2, 0.1))]
+    assert choose(found, set()) == ("b", VALIDATION)
 
 
 def test_of_an_even_number_of_seeds_the_upper_median_is_saved() -> None:

@@ -68,6 +68,23 @@ def test_overrides_and_smoke_are_laid_on_the_file() -> None:
         ("name: s\ndata: d\ndefaults:\n  backbon: x\nruns: {a: {}}\n", 4, "did you mean 'backbone'"),
         ("name: s\ndata: d\nruns:\n  a: {}\n  a: {}\n", 5, "is repeated (first in line 4)"),
         ("name: s\ndata: [d\n", 3, "not YAML"),
+        ("name: s\ndata: d\nruns: 3\n", 3, "runs is a mapping, not 3"),
+        ("name: s\ndata: d\nruns:\n  a: {recipe: {lr: {grid: []}}}\n", 4, "grid needs a list with at least one value"),
+        (
+            "name: s\ndata: d\nruns:\n  a:\n    strategy: ridge\n    trials: 0\n",
+            6,
+            "trials must be between 1 and 10,000",
+        ),
+        (
+            "name: s\ndata: d\nruns:\n  a:\n    strategy: ridge\n    weights: {run: b}\n",
+            6,
+            "starts from unknown run 'b'",
+        ),
+        ("name: s\ndata: d\nruns:\n  a:\n    shots: [1, 5]\n    weights: {run: b}\n", 6, "starts from unknown run 'b'"),
+        ("name: s\ndata: d\nruns:\n  a:\n    shots: [1, 5]\n    strategy: distil\n    teacher: b\n", 7, "learns from"),
+        ("name: s\ndata: d\nruns:\n  a: {}\ncompare:\n  baseline: b\n", 6, "compare.baseline: unknown run 'b'"),
+        ("name: s\ndata: d\nruns:\n  a:\n    strategy: distil\n    teacher: b\n", 6, "learns from unknown run or"),
+        ("name: s\nruns: {a: {}}\ndata: d\nnetworks: [nothing]\n", 4, "nothing"),
     ],
 )
 def test_a_mistake_is_pointed_at_by_line(tmp_path: Path, text: str, line: int, says: str) -> None:
@@ -192,6 +209,8 @@ def test_names_of_runs_show_the_values_of_each() -> None:
         "b": {"strategy": "fine_tune", "recipe": {"lr": {"each": [0.1, 1]}}},
         "c": {"strategy": "fine_tune", "train_only": {"each": [["s1", "s2"], []]}},
         "d": {"backbone": {"each": ["x", "y"]}, "shots": [1, "all"]},
+        "e": {"head": {"each": [{"C": 1, "normalise": "l2"}]}},
+        "f": {"data": {"source": "d", "split": {"test": {"each": [0.1, 0.3]}}}},
     }
     assert names(runs) == [
         "a · w.pt",
@@ -204,6 +223,9 @@ def test_names_of_runs_show_the_values_of_each() -> None:
         "d · x · shots all",
         "d · y · shots 1",
         "d · y · shots all",
+        "e · 1 l2",
+        "f · test 0.1",
+        "f · test 0.3",
     ]
 
 
@@ -273,10 +295,18 @@ def test_the_smoke_block_is_not_applied_unless_asked(capsys: pytest.CaptureFixtu
     raw = {**BASE, "runs": {"a": {}}, "smoke": {"seeds": 1}}
     assert (load_study(raw).spec.seeds, load_study(raw, smoke=True).spec.seeds) == (3, 1)
     assert capsys.readouterr().err == ""
-    assert load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec.seeds == 3
+    whole = load_study({**BASE, "runs": {"a": {}}}, smoke=True).spec
+    assert (whole.seeds, whole.name) == (3, BASE["name"])
     assert "has no smoke block, so its small form is the whole study" in capsys.readouterr().err
     assert load_study(raw, smoke=True).spec.name == f"{BASE['name']}-smoke"  # its results overwrite nothing
     assert load_study({**raw, "smoke": {"name": "quick"}}, smoke=True).spec.name == "quick"
+
+
+def test_a_smoke_block_that_is_none_is_pointed_at_by_line(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\ndata: d\nruns: {a: {}}\nsmoke: 3\n")
+    with pytest.raises(SpecError) as caught:
+        load_study(tmp_path / "s.yaml", smoke=True)
+    assert str(caught.value) == f"{tmp_path / 's.yaml'}, line 4: smoke is a mapping, not 3"
 
 
 def test_a_run_with_a_dot_in_its_name_can_be_excluded() -> None:
@@ -320,5 +350,8 @@ def test_what_is_no_study_file_is_refused_with_what_it_is(tmp_path: Path) -> Non
     (tmp_path / "empty.yaml").touch()
     with pytest.raises(SpecError, match=r"this one is empty$"):
         load_study(tmp_path / "empty.yaml")
+    (tmp_path / "word.yaml").write_text("photos")
+    with pytest.raises(SpecError, match=r"this one is a single value$"):
+        load_study(tmp_path / "word.yaml")
     with pytest.raises(SpecError, match=r"is a folder, not a study file; .*: headstart compare "):
         load_study(tmp_path)

@@ -33,6 +33,17 @@ def test_every_run_without_a_backbone_is_made_for_each_network(cache: Path) -> N
     assert found.runs[1].axes == {"backbone": "dinov2_small"}
 
 
+def test_auto_takes_large_networks_that_are_at_hand_only_where_there_is_a_gpu(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("dinov2_base", "dinov2_small"):  # of 23 and of 6 billion multiply-adds
+        put_marker(cache, name)
+    for device, best in (("cpu", "dinov2_small"), ("cuda", "dinov2_base")):  # of one kind the best only
+        monkeypatch.setattr("headstart.study.spec.networks.default_device", lambda device=device: device)
+        found = [run.spec.backbone for run in load_study(study(networks="auto")).runs]
+        assert found == ["pixels", best, *LITES]
+
+
 def test_a_line_up_in_a_list_is_the_line_up(capsys: pytest.CaptureFixture[str]) -> None:
     plain, listed = load_study(study(networks="auto")), load_study(study(networks=["auto"]))
     assert [run.name for run in listed.runs] == [run.name for run in plain.runs]
@@ -46,6 +57,7 @@ def test_networks_multiply_with_each_and_leave_weights_that_a_run_says() -> None
         "scratch": {"strategy": "scratch"},
         "heads": {"strategy": {"each": ["ridge", "knn"]}},
         "carried": {"weights": {"run": "scratch · resnet18"}, "backbone": "resnet18"},
+        "from a file": {"weights": {"path": "w.safetensors"}},
     }
     found = {run.name: run.spec for run in load_study(study(networks=["resnet18"], runs=runs)).runs}
     assert list(found) == [
@@ -53,6 +65,7 @@ def test_networks_multiply_with_each_and_leave_weights_that_a_run_says() -> None
         "scratch · resnet18",
         "heads · ridge · resnet18",
         "heads · knn · resnet18",
+        "from a file",
         "carried",
     ]
     assert found["random · resnet18"].weights.name == found["scratch · resnet18"].weights.name == "none"

@@ -23,7 +23,7 @@ from headstart.study.execution.which_first import order_by_proxy
 from headstart.study.planning.cost import CostModel
 from headstart.study.planning.microbenchmarks import Meter
 from headstart.study.planning.plan import TaskGroup
-from headstart.study.planning.priority import LEARNED, kind_of, needed, preferred_backbone
+from headstart.study.planning.priority import learns, needed
 from headstart.study.resources import nothing
 from headstart.study.results.state import LeftOut
 from headstart.study.spec.networks import proxy_images
@@ -140,10 +140,9 @@ class Spending:
 
     def first_of(self, ready: Sequence[TaskGroup], session: Session) -> int:
         """Return the index of the first group in the plan's order; of tuned networks, of the most promising."""
-        preferred = preferred_backbone(session.plan.study)
-        if kind_of(ready[0], preferred) != LEARNED:
+        if not learns(ready[0]):
             return 0
-        tuned = [number for number, group in enumerate(ready) if kind_of(group, preferred) == LEARNED]
+        tuned = [number for number, group in enumerate(ready) if learns(group)]
         return max(tuned, key=lambda number: _promise(ready[number], session))  # the first of equals
 
     def admitted(self, group: TaskGroup, slower: float = 1.0, share: TaskGroup | None = None) -> float | None:

@@ -129,7 +129,7 @@ def _settings(name: str, members: Sequence[Task], specs: Sequence[Mapping[str, A
         "head": {},
         "recipe": {},
         "axes": {},
-        "deterministic": all(spec.get("deterministic", False) for spec in specs),
+        "deterministic": all(spec.get("deterministic") for spec in specs),
     }
 
 

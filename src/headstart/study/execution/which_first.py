@@ -20,16 +20,18 @@ from headstart.study.execution.budget import Budget, OverBudget
 from headstart.study.execution.halving import features_of_rows
 from headstart.study.execution.session import Session
 from headstart.study.planning.plan import TaskGroup
-from headstart.study.planning.priority import DEFAULT, FROZEN, kind_of, preferred_backbone
+from headstart.study.planning.priority import pretrained
 from headstart.study.task import Task
 from headstart.units import duration
 
 FEWEST = 3  # networks, below which a proxy pass decides nothing
 WORTH = 2  # a proxy pass is made of at most 1 / WORTH of the images: of more, the whole pass costs little more
 
+Scores = tuple[float, float, float]  # LogME on all images that were drawn, and on each half of them
+
 
 def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
-    """Put the frozen networks of the plan in the order of their proxy scores, the best first, and record the scores.
+    """Put the pretrained networks of the plan in the order of their proxy scores, the best first, and record them.
 
     With fewer than three networks, several labels an image, too few images or too little time nothing changes, and a
     note says why.
@@ -39,9 +41,8 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
         images: how many training images are drawn.
         budget: what the proxy may spend.
     """
-    preferred = preferred_backbone(session.plan.study)
     groups = session.plan.groups
-    frozen = [group for group in groups if group.kind == "heads" and kind_of(group, preferred) in (DEFAULT, FROZEN)]
+    frozen = [group for group in groups if pretrained(group)]
 
     def given_up(why: str) -> None:
         session.listener.note(f"no proxy pass: {why}; networks run in the order of the plan")
@@ -52,12 +53,12 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
     first = frozen[0].first
     train = session.resources.split(first.run.data, first.seed, first.run.subset).train
     drawn = np.sort(np.random.default_rng(0).permutation(train)[:images])
-    scores: dict[str, tuple[float, float, float]] = {}
+    scores: list[Scores] = []
     with progress("which network first", len(frozen), "networks") as ticker:
         for group in frozen:
             try:
                 budget.check()
-                scores[_name(group.first)] = _scores(group.first, drawn, session)
+                scores.append(_scores(group.first, drawn, session))
             except OverBudget:
                 given_up(f"its share of the budget, {duration(budget.seconds)}, was not enough")
                 return
@@ -65,11 +66,11 @@ def order_by_proxy(session: Session, images: int, budget: Budget) -> None:
                 given_up(str(error))
                 return
             ticker.advance()
-    ranked = sorted(frozen, key=lambda group: -scores[_name(group.first)][0])
-    order = iter(ranked)
+    ranked = sorted(zip(frozen, scores, strict=True), key=lambda pair: -pair[1][0])
+    order = iter([group for group, _ in ranked])
     chosen = {id(group) for group in frozen}
     session.plan = replace(session.plan, groups=tuple(next(order) if id(g) in chosen else g for g in groups))
-    session.state.proxy = facts(ranked, scores, images)
+    session.state.proxy = facts(ranked, images)
     for words in order_in_words(session.state.proxy):
         session.listener.note(words)
 
@@ -89,11 +90,11 @@ def _why_not(frozen: list[TaskGroup], images: int, session: Session) -> str:
     return ""
 
 
-def facts(ranked: list[TaskGroup], scores: dict[str, tuple[float, float, float]], images: int) -> dict[str, Any]:
+def facts(ranked: list[tuple[TaskGroup, Scores]], images: int) -> dict[str, Any]:
     """Return what the report says: the scores in order, and how many pairs two halves of the images order alike."""
-    pairs = list(combinations(scores.values(), 2))
+    pairs = list(combinations([scores for _, scores in ranked], 2))
     alike = sum((a[1] - b[1]) * (a[2] - b[2]) > 0 for a, b in pairs)
-    rows = [{"network": _name(group.first), "logme": scores[_name(group.first)][0]} for group in ranked]
+    rows = [{"network": _name(group.first), "logme": scores[0]} for group, scores in ranked]
     return {"images": images, "networks": rows, "pairs": len(pairs), "alike": int(alike)}
 
 
@@ -102,7 +103,7 @@ def _name(task: Task) -> str:
     return f"{spec.backbone} ({spec.weights.name or spec.weights.path or spec.weights.run})"
 
 
-def _scores(task: Task, rows: IntArray, session: Session) -> tuple[float, float, float]:
+def _scores(task: Task, rows: IntArray, session: Session) -> Scores:
     """Return LogME on all of these rows, and on each half of them."""
     features, good = features_of_rows(task, rows, session.resources)
     labels = session.resources.dataset(task.run.data).labels[rows][good]

@@ -39,13 +39,25 @@ def ordered(groups: Sequence[TaskGroup], study: ResolvedStudy, resources: Resour
 def kind_of(group: TaskGroup, preferred: str) -> int:
     """Return BASELINE, DEFAULT, FROZEN, RANDOM or LEARNED."""
     spec = group.first.run.spec
-    if group.kind == "tune" or spec.strategy in EPISODIC:
+    if learns(group):
         return LEARNED
     if all(task.run.spec.is_baseline for task in group.tasks):
         return BASELINE
     if spec.weights.name == "none":
         return RANDOM
     return DEFAULT if spec.backbone == preferred else FROZEN
+
+
+def learns(group: TaskGroup) -> bool:
+    """Say whether a group learns a network, rather than heads on frozen features."""
+    return group.kind == "tune" or group.first.run.spec.strategy in EPISODIC
+
+
+def pretrained(group: TaskGroup) -> bool:
+    """Say whether a group is of heads on a frozen network whose weights are there before the study runs."""
+    spec = group.first.run.spec
+    own = spec.is_baseline or spec.weights.name == "none" or spec.weights.run is not None
+    return group.kind == "heads" and not own
 
 
 def needed(group: TaskGroup) -> set[tuple[str, int]]:

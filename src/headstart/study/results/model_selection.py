@@ -15,6 +15,7 @@ from headstart.evaluate.metrics.names import measure_name
 from headstart.evaluate.metrics.scoring import METRICS, image_scores, score_of
 
 _DIGITS = 12  # of a mean over seeds: what is equal but for rounding is equal
+_EQUAL = 1e-9  # relative: a lead of one image is its standard error, but for rounding
 _NAMED = 3  # runs with the same mean
 _RESAMPLES = 200  # of the images, where a metric is not a mean over them
 
@@ -66,7 +67,7 @@ def choose(candidates: Sequence[Candidate], ensembles: Container[str], metric: s
     for rivals in _surer(best, fair, ensembles):
         rival = _best({name: means[name] for name in rivals}, fair)
         gap, error = means[best] - means[rival], _standard_error(fair, best, rival, metric)
-        if gap <= error and error > 0:
+        if gap <= (1 + _EQUAL) * error and error > 0:
             level = f"{_plain(metric)} within one standard error of the {_extreme(metric)}, that of {best!r}"
             if rival in ensembles and best not in ensembles:
                 return rival, f"{level}: an ensemble before a single run"

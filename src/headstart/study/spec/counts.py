@@ -41,17 +41,17 @@ def check_counts(spec: StudySpec, name: str, lines: Mapping[KeyPath, int]) -> No
         )
 
 
-def check_product(
-    run: str, axes: Sequence[tuple[tuple[str, ...], Sequence[Any]]], what: str, name: str, lines: Mapping[KeyPath, int]
+def check_configurations(
+    run: str, grids: Sequence[tuple[tuple[str, ...], Sequence[Any]]], name: str, lines: Mapping[KeyPath, int]
 ) -> None:
-    """Refuse lists of values whose combinations are too many.
+    """Refuse grids whose combinations are too many.
 
     Raises:
-        SpecError: with the line of the last list.
+        SpecError: with the line of the last grid.
     """
-    count = math.prod(max(1, len(values)) for _, values in axes)
+    count = math.prod(max(1, len(values)) for _, values in grids)
     if count > MAX_CONFIGURATIONS:
-        where = place_of(name, ("runs", run, *axes[-1][0]), with_defaults(run, lines))
+        where = place_of(name, ("runs", run, *grids[-1][0]), with_defaults(run, lines))
         raise SpecError(
-            f"{where}: run {run!r:.80} has {count:,} {what}, and at most {MAX_CONFIGURATIONS:,} are possible"
+            f"{where}: run {run!r:.80} has {count:,} configurations, and at most {MAX_CONFIGURATIONS:,} are possible"
         )

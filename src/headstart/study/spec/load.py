@@ -14,7 +14,7 @@ import yaml
 
 from headstart.errors import SpecError, unknown_name
 from headstart.progress import say
-from headstart.study.spec.counts import AXES, MAX_TRIALS, check_counts, check_product
+from headstart.study.spec.counts import AXES, MAX_TRIALS, check_configurations, check_counts
 from headstart.study.spec.markers import choices_of, find_markers, merged
 from headstart.study.spec.networks import networks_of, with_networks, with_weights
 from headstart.study.spec.overrides import take_out, without
@@ -130,7 +130,6 @@ def _expand(
             raw[axis] = {"each": raw[axis]}
     where = place_of_run(name, key, lines)
     axes = list(find_markers(raw, "each", key, where))
-    check_product(key, axes, "runs", name, lines)
     for values in itertools.product(*(candidates for _, candidates in axes)):
         single = copy.deepcopy(raw)
         for (path, _), chosen in zip(axes, values, strict=True):
@@ -138,7 +137,7 @@ def _expand(
         single = with_weights(single, networks)
         choices = choices_of(single, key, where)
         grids = [(choice.path, choice.values) for choice in choices]
-        check_product(key, grids, "configurations", name, lines)
+        check_configurations(key, grids, name, lines)
         named = {".".join(path): chosen for (path, _), chosen in zip(axes, values, strict=True)}
         label = " · ".join([key, *(_shown(path, chosen) for path, chosen in named.items())])
         checked = _check_run(single, choices, key, name, lines)
@@ -151,6 +150,7 @@ def _expand(
             trials,
             spec.compare.metric,
             where if lines else "",
+            key,
         )
 
 
@@ -185,7 +185,7 @@ def _check_names(runs: Sequence[Run], spec: StudySpec, name: str, lines: dict[Ke
         raise SpecError(f"{name}: two runs are named {double!r:.100}")
     for run in runs:
         if run.needs is not None and run.needs not in names:
-            where = place_of(name, ("runs", run.name, "weights"), with_defaults(run.name, lines))
+            where = place_of(name, ("runs", run.key, "weights"), with_defaults(run.key, lines))
             raise SpecError(f"{where}: run {run.name!r} starts from {unknown_name('run', run.needs, names)}")
     if spec.compare.baseline is not None and spec.compare.baseline not in names:
         where = place_of(name, ("compare", "baseline"), lines)

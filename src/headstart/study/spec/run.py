@@ -40,6 +40,7 @@ class Run:
         trials: number of configurations that a `search` may try.
         metric: what the choices on validation follow.
         place: file and line, for messages; "" where the study is no file.
+        key: its name in the file, from which `each` or an axis may have made several runs.
         teachers: the runs that its teacher consists of: itself, or the members of an ensemble.
     """
 
@@ -51,6 +52,7 @@ class Run:
     trials: int = 20
     metric: str = "accuracy"
     place: str = field(default="", compare=False, repr=False)
+    key: str = field(default="", compare=False, repr=False)
     teachers: tuple[Run, ...] = ()
 
     @property

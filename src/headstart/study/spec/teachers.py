@@ -25,7 +25,7 @@ def teachers_of(
         teacher = run.spec.teacher
         if run.spec.strategy != DISTIL or teacher is None or teacher.run is None:
             continue
-        where = place_of(name, ("runs", run.name, "teacher"), with_defaults(run.name, lines))
+        where = place_of(name, ("runs", run.key, "teacher"), with_defaults(run.key, lines))
         found[run.name] = _members(run, teacher.run, spec, by_name, where)
     return found
 
