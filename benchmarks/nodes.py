@@ -3,9 +3,11 @@
     python benchmarks/nodes.py --data $HEADSTART_DATA/caltech101    2,048 photographs, EfficientNet-Lite0, three rounds
     python benchmarks/nodes.py --data FOLDER --small                1,024 photographs, one round: does it run?
 
-Both nodes are on this machine, with one thread each (`pip install 'headstart[ray]'`; two cores at least). A round is
-the same study, one network and a ridge head, on one node and then on two, each with an empty cache, after a study of
-512 other photographs. Efficiency is the time on one node over twice the time on two:
+Both nodes are on this machine, with one thread each (`pip install 'headstart[ray]'`; two cores at least). Where the
+system allows it (Linux), each node is held to a core of its own, with all that it starts, and who asks for the study to
+that of the first: a node that decodes on the core of another is not one of a single thread (--free leaves them free).
+A round is the same study, one network and a ridge head, on one node and then on two, each with an empty cache, after a
+study of 512 other photographs. Efficiency is the time on one node over twice the time on two:
 
 study   the time of `run_study`, with all that one process does: connecting, checking the nodes, the head, the report.
 pass    from the first job until the features are whole and kept, with the start of the nodes' processes, which import
@@ -19,6 +21,7 @@ over how fast one does alone. Efficiency on this machine cannot be higher than t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
 import multiprocessing
@@ -28,7 +31,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,29 +98,48 @@ class TimedPool(ray_module.RayPool):
         return found
 
 
-def seconds(nodes: int, folders: Sequence[Path], backbone: str, place: Path) -> tuple[float, float]:
+@contextlib.contextmanager
+def held_to(core: int | None) -> Iterator[None]:
+    """Hold this process, and what it starts meanwhile, to one core; None leaves it free."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(before)[core]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def seconds(nodes: int, folders: Sequence[Path], backbone: str, place: Path, *, held: bool) -> tuple[float, float]:
     """Return how long the study of the last folder takes, and its pass, after the others, on a new cluster."""
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    with held_to(0 if held else None):
+        cluster = Cluster(initialize_head=True, head_node_args=node)
     took = math.nan
     try:
-        for _ in range(nodes - 1):
-            cluster.add_node(**node)
+        for number in range(1, nodes):
+            with held_to(number if held else None):
+                cluster.add_node(**node)
         for folder in folders:
             TimedPool.took = math.nan
             os.environ["HEADSTART_CACHE"] = str(place / f"cache of {folder.name}")
             began = time.perf_counter()
-            run_study(load_study(study_of(folder, backbone)), place / "runs", device="cpu", on=cluster.address)
+            with held_to(0 if held else None):
+                run_study(load_study(study_of(folder, backbone)), place / "runs", device="cpu", on=cluster.address)
             took = time.perf_counter() - began
     finally:
         cluster.shutdown()
     return took, TimedPool.took
 
 
-def pass_apart(folder: Path, backbone: str, cache: Path, begin: Any, took: Any) -> None:
+def pass_apart(folder: Path, backbone: str, cache: Path, begin: Any, took: Any, core: int | None) -> None:
     """Pass the images of a folder through the network when all others are ready to, and put how long it took."""
+    if core is not None:
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
     os.environ["HEADSTART_CACHE"] = str(cache)
     dataset, network = load_dataset(folder), create_backbone(backbone, "imagenet", seed=0)[0].eval()
     features_of(load_dataset(folder, limit=1), network, "cpu")
@@ -127,14 +149,15 @@ def pass_apart(folder: Path, backbone: str, cache: Path, begin: Any, took: Any) 
     took.put(time.perf_counter() - began)
 
 
-def bound(folder: Path, backbone: str, place: Path) -> float:
+def bound(folder: Path, backbone: str, place: Path, *, held: bool) -> float:
     """Return the speed of each of two processes that have nothing in common, over that of one alone."""
     context, means = multiprocessing.get_context("spawn"), []
     for count in (1, 2):
         begin, took = context.Barrier(count), context.Queue()
         caches = [place / f"apart {number} of {count}" for number in range(1, count + 1)]
         processes = [
-            context.Process(target=pass_apart, args=(folder, backbone, cache, begin, took)) for cache in caches
+            context.Process(target=pass_apart, args=(folder, backbone, cache, begin, took, core if held else None))
+            for core, cache in enumerate(caches)
         ]
         for process in processes:
             process.start()
@@ -151,20 +174,22 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--free", action="store_true", help="do not hold each node to a core of its own")
     parser.add_argument("--small", action="store_true", help="1,024 images, one round")
     asked = parser.parse_args()
     images, rounds = (2 * FEW, 1) if asked.small else (asked.images, asked.rounds)
     os.environ |= {"HEADSTART_THREADS": "1", "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    held = hasattr(os, "sched_setaffinity") and not asked.free
     ray_module.RayPool = TimedPool  # type: ignore[misc]
-    print(machine())
+    print(f"{machine()}; each node {'held to a core of its own' if held else 'free to use all cores'}")
     whole, passes, bounds = [], [], []
     for number in range(1, rounds + 1):
         with tempfile.TemporaryDirectory() as place:
             at = Path(place)
             each = {"few": (0, FEW), "all": (FEW, images)}
             folders = [copied(asked.data, *rows, at / name) for name, rows in each.items()]
-            bounds.append(bound(folders[0], asked.backbone, at))
-            one, two = (seconds(nodes, folders, asked.backbone, at / f"{nodes} nodes") for nodes in (1, 2))
+            bounds.append(bound(folders[0], asked.backbone, at, held=held))
+            one, two = (seconds(nodes, folders, asked.backbone, at / f"{nodes} nodes", held=held) for nodes in (1, 2))
         whole.append(one[0] / (2 * two[0]))
         passes.append(one[1] / (2 * two[1]))
         print(

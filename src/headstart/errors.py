@@ -105,6 +105,7 @@ class MissingExtra(HeadstartError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional package: pip install 'headstart[{extra}]'")
+        self.what, self.extra = what, extra
 
 
 def require(package: str, what: str, extra: str) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from headstart.audit.inspect import small
 from headstart.audit.inspection_store import SIDE
-from headstart.audit.match import SHORT, fine_match, rough_match, shrunk, texture
+from headstart.audit.match import SHORT, fine_match, resized_grey, rough_match, texture
 
 
 def squeezed(images: list[np.ndarray]) -> np.ndarray:
@@ -101,9 +101,9 @@ def test_texture_is_the_contrast_of_details() -> None:
 
 
 def test_resizing_averages_downwards_and_interpolates_upwards() -> None:
-    assert shrunk(np.array([[0, 2, 4, 6], [8, 10, 12, 14]]), 1, 2).tolist() == [[5, 9]]
-    assert shrunk(np.array([[0, 3, 6]]), 1, 2)[0] == pytest.approx([1, 5])  # 1.5 pixels each: (0 + 3/2) / 1.5
-    assert shrunk(np.array([[0, 8]]), 1, 4)[0] == pytest.approx([0, 2, 6, 8])
+    assert resized_grey(np.array([[0, 2, 4, 6], [8, 10, 12, 14]]), 1, 2).tolist() == [[5, 9]]
+    assert resized_grey(np.array([[0, 3, 6]]), 1, 2)[0] == pytest.approx([1, 5])  # 1.5 pixels each: (0 + 3/2) / 1.5
+    assert resized_grey(np.array([[0, 8]]), 1, 4)[0] == pytest.approx([0, 2, 6, 8])
 
 
 def test_a_cut_out_of_a_tenth_is_looked_for_and_a_smaller_one_is_not() -> None:

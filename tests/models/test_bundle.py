@@ -14,7 +14,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from headstart.errors import ModelError, WeightsError
+from headstart.errors import MissingExtra, ModelError, WeightsError
+from headstart.models import bundle as bundle_module
 from headstart.models.bundle import (
     HEAD,
     MEMBERS,
@@ -470,3 +471,16 @@ def test_names_of_classes_are_readable_in_the_file(tmp_path: Path) -> None:
         with safe_open(str(path), framework="pt") as file:
             assert '"ünïcode"' in file.metadata()[ENTRY]
         assert "ünïcode".encode() in path.read_bytes()
+
+
+def test_a_head_whose_network_comes_with_a_missing_extra_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise MissingExtra("a network with weights of a package", "lite")
+
+    path = tmp_path / "head.safetensors"
+    path.write_bytes(bundle_bytes(bundle(), whole=False))
+    monkeypatch.setattr(bundle_module, "create_backbone", missing)
+    with pytest.raises(MissingExtra, match=r"^a network with weights of a package needs .*headstart\[lite\]"):
+        read_bundle(path, agreed=True)

@@ -87,7 +87,7 @@ def test_a_mapping_takes_path_and_sha256_only(tmp_path: Path) -> None:
 
 
 def test_nobody_has_imagenet_weights_of_lenet5() -> None:
-    with pytest.raises(WeightsError, match="set weights: none in a study file"):
+    with pytest.raises(WeightsError, match=r"use weights none \(random\)"):
         create_backbone("lenet5", "imagenet")
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from headstart.audit.inspect import small
 from headstart.audit.likeness import agreement, align_details
-from headstart.audit.match import SHORT, fine_match, shrunk
+from headstart.audit.match import SHORT, fine_match, resized_grey
 from headstart.data.dataset import IntArray
 from headstart.data.decoding.decode import UndecodableError, quiet_pillow
 from headstart.progress import progress
@@ -98,4 +98,4 @@ def _copies(read: Read, pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[Grey
 
 
 def _square(image: Grey) -> Floats:
-    return shrunk(image, SHORT, SHORT)
+    return resized_grey(image, SHORT, SHORT)

@@ -73,7 +73,7 @@ def _answer(audit: Mapping[str, Any]) -> str:
     """Return in a sentence how many problems and notices there are."""
     levels = Counter(finding["level"] for finding in audit["findings"])
     found = [counted(levels["problem"], "problem")] if levels["problem"] else []
-    found += [f"{counted(levels['notice'], 'notice')}"] if levels["notice"] else []
+    found += [counted(levels["notice"], "notice")] if levels["notice"] else []
     images = f"{counted(audit['n'], 'image')} of {audit['name']}"
     return f"{' and '.join(found)} in {images}:" if found else f"Nothing to correct was found in {images}:"
 

@@ -228,7 +228,7 @@ def _guaranteed(classifier: Classifier) -> str:
     return (
         f"On images like those of the study, at least {percent(guarantee.at_least)} of the other answers are correct,"
         f" and {percent(left)} of the images are left for review ({guarantee.kept - guarantee.wrong:,} of"
-        f" {guarantee.kept:,} held-out answers were correct)"
+        f" {guarantee.kept:,} held-out answers were correct)."
     )
 
 

@@ -1,4 +1,4 @@
-"""Methods compared on the same episodes: better, worse, tied, or not to be told yet.
+"""Methods compared on the same episodes: better, worse, tied, or not yet clear.
 
 The same answers as for the runs of a study (`headstart.evaluate.comparison`), with episodes in place of images. All
 pairs are asked about at once: a claim must exceed what the largest difference of any pair reaches by chance (max-t,

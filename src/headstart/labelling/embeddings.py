@@ -125,6 +125,7 @@ def embed(
     Raises:
         DataError: there is no usable image.
         ModelError, WeightsError: the network is unknown, or its weights are unavailable.
+        MissingExtra: they come in a package that is not installed.
     """
     resources = Resources(store or default_store(), device)
     named = weights in NAMED

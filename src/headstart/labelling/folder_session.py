@@ -47,6 +47,7 @@ def label_session(
     Raises:
         DataError: no image, or the file is another table.
         ModelError, WeightsError: the network is unknown, or its weights are unavailable.
+        MissingExtra: they come in a package that is not installed.
     """
     place = Path(file or f"{Path(folder).expanduser().absolute().name}-labels.csv")
     labels = LabelFile(place)

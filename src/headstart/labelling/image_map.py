@@ -117,6 +117,7 @@ def map_images(
     Raises:
         DataError: there is no usable image.
         ModelError, WeightsError: the network is unknown, or its weights are unavailable.
+        MissingExtra: they come in a package that is not installed.
         MissingExtra: a t-SNE map was asked for, and the extra is not installed.
         SpecError: an unknown method.
     """

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from headstart.bands import Bands
 from headstart.disclosure import disclosable
-from headstart.errors import HeadstartError, ModelError, WeightsError, unknown_name
+from headstart.errors import HeadstartError, MissingExtra, ModelError, WeightsError, unknown_name
 from headstart.models.backbone import Backbone, output_shape
 from headstart.models.bundle_checks import check_description, check_features, check_finite, check_head
 from headstart.models.bundle_file import HEAD as HEAD
@@ -301,7 +301,7 @@ def _made(path: Path, make: Callable[[], T]) -> T:
     """Return what is made of a file that may say anything, or the reason why it cannot be made, in one line."""
     try:
         return make()
-    except WeightsError:
+    except (WeightsError, MissingExtra):
         raise
     except HeadstartError as error:
         raise WeightsError(f"{path}: cannot be used ({_brief(error)})") from error

@@ -78,6 +78,7 @@ def create_backbone(
     Raises:
         ModelError: no such architecture, or it cannot take images of this size.
         WeightsError: weights absent, altered, cut short, of another architecture, or unsafe to read.
+        MissingExtra: they come in a package that is not installed.
     """
     architecture = find_architecture(name)
     source = find_weights(architecture, weights, download=download, agreed=agreed)
@@ -153,6 +154,7 @@ def find_weights(
 
     Raises:
         WeightsError: they are unavailable.
+        MissingExtra: they come in a package that is not installed.
         SpecError: a mapping with other keys than path and sha256.
     """
     if weights is None or weights == "none":
@@ -196,7 +198,7 @@ def _is_published(weights: object) -> bool:
 def _imagenet(architecture: Architecture, download: bool) -> Source:
     choice = preferred(architecture)
     if choice is None:
-        how = "set weights: none in a study file"
+        how = "use weights none (random)"
         if architecture.name == AERIAL_NETWORK:
             how = f"name it with --networks, or set weights: {AERIAL}, or none, in a study"
         raise WeightsError(f"there are no published ImageNet weights of {architecture.name}; {how}")

@@ -19,7 +19,7 @@ from headstart.report.render.thumbnails import (
     AUDITED,
     CORRECT,
     EXPLAINED_SIDE,
-    as_data_urls,
+    base64_pictures,
     explanation_pictures,
     paired_pictures,
     read_thumbnails,
@@ -53,11 +53,11 @@ def test_no_file_is_no_picture_and_a_damaged_one_an_error(tmp_path: Path) -> Non
 
 
 def test_rows_are_embedded_once_in_order_until_the_budget_is_spent(data: DataFolder) -> None:
-    found = as_data_urls(data, [9, 8, 9, 3, 7], {9: 1}, budget=105)
+    found = base64_pictures(data, [9, 8, 9, 3, 7], {9: 1}, budget=105)
     assert list(found) == ["9", "3"]  # 100 + 5 bytes; row 8 has no picture; row 7 no longer fits
     assert found["9"] == {"name": "9.png", "label": 1, "src": base64.b64encode(JPEGS[9]).decode()}
     assert found["3"]["label"] is None
-    assert list(as_data_urls(data, [7, 3], {}, budget=99)) == []
+    assert list(base64_pictures(data, [7, 3], {}, budget=99)) == []
 
 
 def details(mistakes: list[int], cells: list[Cell]) -> Details:

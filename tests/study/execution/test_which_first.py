@@ -106,7 +106,7 @@ def test_scores_are_those_of_the_features_and_the_groups_change_places(
     expected = logme(np.asarray(features), session.resources.dataset(task.run.data).labels[rows])
     found = {row["network"]: row["logme"] for row in (session.state.proxy or {})["networks"]}
     assert list(found.values()) == sorted(found.values(), reverse=True)
-    assert found["conv4 (none)"] == pytest.approx(expected, abs=1e-3)
+    assert found["conv4 (none, 32 px)"] == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,7 @@ def test_a_network_that_another_run_trains_is_left_out_and_one_at_two_sizes_has_
     session = open_study(runs, data=str(many), budget="10min", proxy=30)
     order_by_proxy(session, 30, Budget(600.0))
     found = session.state.proxy or {}
+    assert [row["network"] for row in found["networks"]] == ["conv4 (none, 64 px)", "conv4 (none, 32 px)"]
     assert [row["logme"] for row in found["networks"]] == [0.7, 0.3] and (found["pairs"], found["alike"]) == (1, 1)
     order = [group.first.run.name for group in session.plan.groups]
     assert order.index("conv4 large") < order.index("conv4") and order.index("tuned") < order.index("after")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
 from headstart.study.planning.plan import TaskGroup
@@ -73,6 +74,15 @@ def test_baselines_come_first_and_tuned_networks_last() -> None:
     assert {group.first.run.name for group in groups if pretrained(group)} == {"big", "small", "own"}
     order = [group.first.run.name for group in ordered(groups, study, RESOURCES)]
     assert order == ["pixels", "majority", "own", "small", "big", "random", "tuned", "chain", "episodes"]
+
+
+@pytest.mark.parametrize("first", ["majority", "probe"])
+def test_a_baseline_among_the_heads_of_a_network_does_not_hide_it(first: str) -> None:
+    runs: dict[str, Any] = {"majority": {"strategy": "majority"}, "probe": {"strategy": "ridge"}}
+    _, groups = groups_of({first: runs.pop(first), **runs}, defaults={"backbone": "big"})
+    group = TaskGroup("heads", tuple(sorted((each.first for each in groups), key=lambda task: task.run.name != first)))
+    assert group.first.run.name == first and pretrained(group)
+    assert not any(pretrained(TaskGroup("heads", (task,))) for task in group.tasks if task.run.name == "majority")
 
 
 def test_one_seed_of_each_tuned_run_comes_before_the_next_seed_of_any() -> None:

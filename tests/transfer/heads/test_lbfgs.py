@@ -83,9 +83,8 @@ def test_the_minimum_is_where_newton_finds_it_and_the_logits_are_those_of_the_we
     def flat(weights: Tensor) -> Tensor:
         return loss(objective, weights.view(6, 3))
 
-    for _ in range(
-        20
-    ):  # Newton in double precision; the intercepts are free up to a constant, hence the pseudo-inverse
+    # Newton's method in double precision; intercepts are free up to a constant, hence the pseudo-inverse
+    for _ in range(20):
         (gradient,) = torch.autograd.grad(flat(exact), exact)
         bend = torch.autograd.functional.hessian(flat, exact)
         exact = (exact - torch.linalg.pinv(bend, rtol=1e-10) @ gradient).detach().requires_grad_()

@@ -83,7 +83,7 @@ def answer(
         score: its mean with its interval.
         others: how many other runs there are.
         tied: runs that are tied with it.
-        open_: runs of which it cannot be told yet.
+        open_: runs of which it is not yet clear.
         question: the difference from the first of these, and what would settle it.
         level: runs whose mean is the same as the best's.
     """

@@ -1,4 +1,4 @@
-"""What a difference means: better, worse, tied, or not to be told yet and then what would settle it."""
+"""What a difference means: better, worse, tied, or not yet clear, and then what would settle it."""
 
 from __future__ import annotations
 

@@ -112,7 +112,8 @@ class AnswerOptions:
         level: the coverage of the sets: how often they contain the right class.
         sets: the kind of prediction set, a name in SCORES.
         by_class: the level holds for the images of each class.
-        at_least: answers that are less certain are left for review; None leaves none.
+        at_least: the accuracy to guarantee for the answers that are kept; the others are left for review. None keeps
+            all.
     """
 
     level: float = LEVEL

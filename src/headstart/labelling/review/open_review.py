@@ -49,6 +49,7 @@ def review_session(
     Raises:
         DataError: the data cannot be used, or the file is another table.
         ModelError, WeightsError: the network is unknown, or its weights are unavailable.
+        MissingExtra: they come in a package that is not installed.
     """
     corrections = CorrectionFile(Path(file).expanduser())
     corrections.read()  # refused before anything is computed

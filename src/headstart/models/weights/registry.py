@@ -65,7 +65,7 @@ class WeightsFacts:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A weights file inside a Python package, found without importing it; `extra` of headstart installs it."""
+    """A weights file inside a Python package, found without importing it; without an extra, headstart installs it."""
 
     package: str
     sha256: str

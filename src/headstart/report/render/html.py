@@ -25,7 +25,7 @@ from headstart.report.render.halving_text import halving_lines, proxy_lines
 from headstart.report.render.map_section import map_data
 from headstart.report.render.thumbnails import (
     BUDGET,
-    as_data_urls,
+    base64_pictures,
     explanation_pictures,
     paired_pictures,
     rows_wanted,
@@ -341,7 +341,7 @@ def _dataset(summary: Summary, key: str, details: Mapping[str, Details]) -> dict
     found = summary.files.uncertainty or {}
     if found.get("data") == key:
         explained = [*(int(row) for row, _ in (found.get("familiarity") or {}).get("least", [])), *explained]
-    images = as_data_urls(folder, rows_wanted([details[run] for run in ranked], explained), labels, share)
+    images = base64_pictures(folder, rows_wanted([details[run] for run in ranked], explained), labels, share)
     good = ranked[: max(1, len(ranked) // 2)]  # what a poor run confuses is chance
     cells = [cell for run in good for cell in details[run].cells]
     order = together(cells, len(folder.classes)) if cells else None

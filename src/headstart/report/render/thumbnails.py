@@ -84,7 +84,7 @@ def rows_wanted(details: Sequence[Details], first: Iterable[int] = ()) -> Iterat
                     yield cell.images[depth]
 
 
-def as_data_urls(
+def base64_pictures(
     folder: DataFolder, wanted: Iterable[int], labels: Mapping[int, int], budget: int = BUDGET
 ) -> dict[str, dict[str, Any]]:
     """Return row → {name, label, src (base64 JPEG)} of the rows wanted, until the budget is spent."""

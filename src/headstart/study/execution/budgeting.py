@@ -51,7 +51,7 @@ def budget_of(spec: StudySpec) -> Budget | None:
 
 @contextlib.contextmanager
 def spend(session: Session, budget: Budget) -> Iterator[Spending]:
-    """Give what chooses the groups to run; at the end, record in the study's state what was skipped, and why.
+    """Yield what chooses the groups to run; at the end, record in the study's state what was skipped, and why.
 
     Args:
         session: of the study.

@@ -100,7 +100,9 @@ def facts(ranked: list[tuple[TaskGroup, Scores]], images: int) -> dict[str, Any]
 
 def _name(task: Task) -> str:
     spec = task.run.spec
-    return f"{spec.backbone} ({spec.weights.name or spec.weights.path or spec.weights.run})"
+    cut = "" if spec.truncate_at is None else f", up to {spec.truncate_at}"
+    size = "" if spec.input_size is None else f", {spec.input_size} px"
+    return f"{spec.backbone} ({spec.weights.name or spec.weights.path or spec.weights.run}{cut}{size})"
 
 
 def _scores(task: Task, rows: IntArray, session: Session) -> Scores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.data.dataset import Split
-from headstart.errors import DataError, HeadstartError, ModelError, SpecError, Unsuitable, WeightsAbsent
+from headstart.errors import DataError, HeadstartError, MissingExtra, ModelError, SpecError, Unsuitable, WeightsAbsent
 from headstart.evaluate.metrics.guards import check_classes
 from headstart.evaluate.uncertainty.costs import costs_of
 from headstart.models.architectures.catalogue import find_architecture
@@ -97,6 +97,8 @@ def _backbone(run: Run, resources: Resources) -> Backbone:
         return resources.loaded(run.network, 0).backbone
     except (WeightsAbsent, Unsuitable):  # set aside with the run's name, and the study continues
         raise
+    except MissingExtra as error:
+        raise MissingExtra(f"{run.called}: {error.what}", error.extra) from error
     except (ModelError, SpecError) as error:
         raise type(error)(f"{run.called}: {error}") from error
 

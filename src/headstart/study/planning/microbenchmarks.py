@@ -37,7 +37,7 @@ from headstart.transfer.heads.fit import HeadJob, fit_heads
 from headstart.transfer.strategy import Strategy
 
 KIND = "measurements"
-_VERSION = 1  # raise it when the meaning of a measurement changes
+_VERSION = 2  # raise it when the meaning of a measurement changes
 _PATIENCE = 0.5  # seconds spent on measuring a rate, after warming up
 _NUMBERS = 500_000  # largest size of the feature matrix that a head is measured on
 _TRAINER = 1.0  # seconds for a trainer to start and to write its checkpoints

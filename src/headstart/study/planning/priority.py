@@ -49,15 +49,15 @@ def kind_of(group: TaskGroup, preferred: str) -> int:
 
 
 def learns(group: TaskGroup) -> bool:
-    """Say whether a group learns a network, rather than heads on frozen features."""
+    """Return whether a group learns a network, rather than heads on frozen features."""
     return group.kind == "tune" or group.first.run.spec.strategy in EPISODIC
 
 
 def pretrained(group: TaskGroup) -> bool:
-    """Say whether a group is of heads on a frozen network whose weights are there before the study runs."""
+    """Return whether a group has heads on a frozen network whose weights are there before the study runs."""
     spec = group.first.run.spec
-    own = spec.is_baseline or spec.weights.name == "none" or spec.weights.run is not None
-    return group.kind == "heads" and not own
+    own = spec.weights.name == "none" or spec.weights.run is not None
+    return group.kind == "heads" and not own and not all(task.run.spec.is_baseline for task in group.tasks)
 
 
 def needed(group: TaskGroup) -> set[tuple[str, int]]:

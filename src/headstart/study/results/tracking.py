@@ -13,6 +13,7 @@ from headstart.disclosure import disclosable
 from headstart.errors import StoreError, first_line, require
 from headstart.storage.names import folder_name
 from headstart.study.results.folder import StudyFolder
+from headstart.study.spec.tracker import MLFLOW
 from headstart.transfer.event_file import EventFile
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
@@ -50,7 +51,7 @@ def trackers(folder: StudyFolder, track: str | None, name: str) -> list[Tracker]
     """
     chosen: list[Tracker] = [_tensorboard(folder)] if find_spec("tensorboard") is not None else []
     if track is not None:
-        address = f"sqlite:///{(folder.root / 'mlflow.db').resolve()}" if track == "mlflow" else track
+        address = f"sqlite:///{(folder.root / 'mlflow.db').resolve()}" if track == MLFLOW else track
         chosen.append(_mlflow(address, name))
     return chosen
 

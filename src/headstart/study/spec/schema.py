@@ -22,6 +22,7 @@ from headstart.explain.names import EXPLAINER_NAMES
 from headstart.study.spec.band_settings import ReadBands, ShownBands
 from headstart.study.spec.origins import TeacherSpec, check_taught, given_teacher, given_weights
 from headstart.study.spec.origins import WeightsSpec as WeightsSpec
+from headstart.study.spec.tracker import Tracker
 from headstart.study.spec.value import Spec
 from headstart.transfer.heads.catalogue import HEADS
 from headstart.units import parse_duration
@@ -30,7 +31,6 @@ DISTIL = "distil"  # learns the soft labels of a teacher
 TUNED = ("scratch", "fine_tune", "gradual", "lora", "norm_only", "lp_ft", DISTIL)
 EPISODIC = {"protonet": "episodes", "pretrain": "classes"}  # strategies that train for episodes, and their objectives
 AS_IS = "as_is"  # evaluates another run's network without learning
-MLFLOW = "mlflow"  # track: a file in the study's folder
 MAX_SEEDS = 1_000
 MAX_SIDE = 4096  # px
 STRATEGIES = ("linear_probe", AS_IS, *HEADS, *TUNED, *EPISODIC)
@@ -331,16 +331,8 @@ class StudySpec(Spec):
     similarity: SimilaritySpec | None = None
     ensembles: dict[str, Annotated[list[str], Field(min_length=2)]] = {}
     refit: Literal["all"] | None = None
-    track: str | None = None
+    track: Tracker = None
     smoke: dict[str, Any] = {}
-
-    @field_validator("track")
-    @classmethod
-    def _tracker(cls, value: str | None) -> str | None:
-        if value is None or value == MLFLOW or any(sign in value for sign in ":/\\"):
-            return value
-        hint = "TensorBoard's logs need no setting: they are written if tensorboard is installed; drop track, or "
-        raise ValueError(f"{hint if value == 'tensorboard' else ''}set {MLFLOW!r} or the address of an MLflow server")
 
     @model_validator(mode="after")
     def _one_choice_of_networks(self) -> StudySpec:

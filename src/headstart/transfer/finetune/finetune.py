@@ -97,7 +97,7 @@ def _result(job: TuneJob, learner: Learner, routes: list[Route], failure: Diverg
     if resolved.additions:
         merge_lora(resolved.backbone.stages)
     seconds = sum((float(row["seconds"] or 0) for row in rows), 0.0)
-    notes = [*learner.pieces.notes, *notes, *(f"{r.mode}: {r.reason}" for r in routes if r.mode != "pixels")]
+    notes = [*learner.micro_batches.notes, *notes, *(f"{r.mode}: {r.reason}" for r in routes if r.mode != "pixels")]
     if len(job.validation) == 0:
         notes.append(f"no validation images: the last epoch ({best}) is used")
     return TuneResult(

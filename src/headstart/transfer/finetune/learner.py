@@ -18,9 +18,9 @@ from headstart.transfer.finetune.history import History, Row, Stopwatch, Tally
 from headstart.transfer.finetune.learned_network import LearnedNetwork
 from headstart.transfer.finetune.loader import Batch, Batches
 from headstart.transfer.finetune.losses import correct
+from headstart.transfer.finetune.micro_batches import MicroBatches, out_of_memory
 from headstart.transfer.finetune.objective import Objective
 from headstart.transfer.finetune.optimizers import Settings, build_optimizer
-from headstart.transfer.finetune.pieces import MicroBatches, out_of_memory
 from headstart.transfer.finetune.rates import Rates
 from headstart.transfer.finetune.recipe import Recipe
 from headstart.transfer.finetune.trainer_setup import reseed
@@ -67,7 +67,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         self.average = MovingAverage(network, recipe.ema) if recipe.ema else None
         self.history = History(recipe.monitor, recipe.early_stopping)
         self.judge = ValidationScore(metric if recipe.monitor == "validation_score" else "accuracy")
-        self.pieces = MicroBatches(recipe)
+        self.micro_batches = MicroBatches(recipe)
         self._train, self._validation, self._watch = Tally(), Tally(), Stopwatch()
 
     # one step
@@ -123,13 +123,13 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
-                self.pieces.halve(error, self.trainer.world_size)
+                self.micro_batches.halve(error, self.trainer.world_size)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 restore()
 
     def _accumulate(self, inputs: Tensor, targets: Tensor, labels: Tensor) -> tuple[float, float]:
-        count, total = self.pieces.count(len(inputs)), self.objective.total(targets)
+        count, total = self.micro_batches.count(len(inputs)), self.objective.total(targets)
         loss, right = 0.0, 0.0
         for x, target, label in zip(inputs.chunk(count), targets.chunk(count), labels.chunk(count), strict=True):
             logits = self.network.logits(x, training=True).float()
@@ -189,7 +189,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
     def _measure(self, batch: Batch, outputs: list[Tensor]) -> tuple[float, float]:
         """Return summed loss and right answers; fill `outputs` with the logits of each piece."""
         outputs.clear()  # an attempt before may have run out of memory
-        count = self.pieces.count(len(batch.inputs))
+        count = self.micro_batches.count(len(batch.inputs))
         loss, right = 0.0, 0.0
         for x, label in zip(batch.inputs.chunk(count), batch.labels.chunk(count), strict=True):
             logits = self.network.logits(x, training=False).float()
@@ -260,7 +260,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         checkpoint["learner"] = {
             "history": self.history.state(),
             "place": self.batches.state_dict(),
-            "pieces": [self.pieces.size, self.pieces.notes],
+            "pieces": [self.micro_batches.size, self.micro_batches.notes],
             "train": [self._train.loss, self._train.correct, self._train.count],
             "seconds": self._watch.seconds,
             "plateau": self.rates.plateau.state(),
@@ -272,7 +272,7 @@ class Learner(pl.LightningModule):  # type: ignore[misc]
         kept = checkpoint["learner"]
         self.batches.load_state_dict(kept["place"])
         self.history.restore(kept["history"])
-        self.pieces.size, self.pieces.notes = kept["pieces"][0], list(kept["pieces"][1])
+        self.micro_batches.size, self.micro_batches.notes = kept["pieces"][0], list(kept["pieces"][1])
         self._train = Tally(*kept["train"])
         self._watch.restart(kept["seconds"])
         self.rates.plateau.restore(kept["plateau"])

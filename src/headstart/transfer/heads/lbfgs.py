@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headstart.transfer.heads.feature_rows import Dense, Rows, wide
+from headstart.transfer.heads.feature_rows import BLOCK, Dense, Rows, wide
 from headstart.transfer.heads.problem import logits_of
 
 MEMORY = 20  # pairs of steps and gradient changes that L-BFGS remembers
@@ -65,8 +65,8 @@ class Convergence:
 class Objective:
     """Mean loss of rows X [n, d] with targets [n, C] of zeros and ones, plus penalty |W|² / 2.
 
-    Probabilities are computed for a block of rows at a time, so that they stay in the processor's cache; no
-    matrix [n, C] is made of them.
+    Probabilities are computed for a few rows at a time, which the processor's cache holds; no matrix [n, C] is made of
+    them.
 
     Args:
         rows: X, centred.
@@ -84,11 +84,15 @@ class Objective:
         """Return [n, C]."""
         return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, 1)
 
+    @property
+    def size(self) -> int:
+        """How many rows are worked on at a time."""
+        return max(1, ENTRIES.get(self.targets.device.type, ON_ACCELERATOR) // self.targets.shape[1])
+
     def places(self) -> Iterator[slice]:
-        """Yield slices of rows, as many at a time as `ENTRIES` logits have."""
-        n, classes = self.targets.shape
-        size = max(1, ENTRIES.get(self.targets.device.type, ON_ACCELERATOR) // classes)
-        return (slice(start, min(start + size, n)) for start in range(0, n, size))
+        """Yield slices of rows that have at most `ENTRIES` logits each."""
+        n = len(self.targets)
+        return (slice(start, min(start + self.size, n)) for start in range(0, n, self.size))
 
     def curvature(self, logits: Tensor) -> float:
         """Return the mean of p (1 − p) over rows and classes."""
@@ -99,7 +103,7 @@ class Objective:
     def gradient(self, weights: Tensor, logits: Tensor) -> Float[Tensor, "d1 c"]:
         """Return the gradient with respect to weights and intercepts, at weights that have these logits."""
         out = torch.zeros_like(weights)
-        for place, block in self.rows.blocks():
+        for place, block in self.rows.blocks(min(self.size, BLOCK)):
             residual = self.probabilities(logits[place]).sub_(self.targets[place])
             out[:-1].addmm_(block.T, residual)
             out[-1] += residual.sum(0)

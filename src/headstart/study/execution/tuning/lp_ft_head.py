@@ -22,6 +22,7 @@ KIND = "logistic"
 
 
 STARTS = "starting-heads"
+_VERSION = 2  # raise it when the same features give another head
 
 
 def fitted_head(task: Task, split: Split, resources: Resources, *, refit: bool) -> nn.Module:
@@ -41,6 +42,7 @@ def fitted_head(task: Task, split: Split, resources: Resources, *, refit: bool) 
         KIND,
         refit,
         task.run.metric,
+        _VERSION,
     ]
     key = content_key(asked)
     with resources.store.building(STARTS, key) as entry:  # kept: a training that is taken up again needs the same bits

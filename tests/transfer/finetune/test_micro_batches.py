@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from headstart.errors import RunFailed
-from headstart.transfer.finetune.pieces import MicroBatches, out_of_memory
+from headstart.transfer.finetune.micro_batches import MicroBatches, out_of_memory
 from headstart.transfer.finetune.recipe import Recipe
 
 
