@@ -1,6 +1,6 @@
 """Are two images one photograph? Mirrored, cut out or saved again, their details must lie on one another.
 
-First roughly on 32 × 32 pixels, for many pairs at once: is one image, resized_grey, found somewhere in the other?
+First roughly on 32 × 32 pixels, for many pairs at once: is one image, shrunk, found somewhere in the other?
 Then, for the few that pass, on larger copies and on details only (a blurred copy is taken away first), so
 that two different aeroplanes on the same pale sky do not pass. Both scores are normalised
 cross-correlations (Lewis 1995), 1 for equal pictures.
@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]
 
 SHORT = 72  # shorter side of the larger copies
-_SIZES = (18, 20, 22, 24, 26, 28, 30)  # of a cut-out resized_grey into 32 × 32
+_SIZES = (18, 20, 22, 24, 26, 28, 30)  # of a cut-out shrunk into 32 × 32
 _SHAPES = [(h, w) for h in _SIZES for w in _SIZES if abs(h - w) <= 2]
 _BLOCK = 256
 _CONTRAST = 2.0  # grey levels: flatter windows tell nothing
@@ -166,7 +166,7 @@ def _whole(a: Floats, b: Floats) -> Floats:
 
 
 def _found_within(a: Floats, b: Floats) -> tuple[Floats, IntArray]:
-    """Return the best score of b, resized_grey to each of the shapes, at any place in a; and which shape."""
+    """Return the best score of b, resized to each of the shapes, at any place in a; and which shape."""
     a = a - a.mean(axis=(1, 2), keepdims=True)
     waves = fft.rfft2(a)
     sums, squares = _integral(a), _integral(a**2)
