@@ -157,6 +157,24 @@ def test_interrupted_with_early_stopping_and_plateau_it_ends_the_same(
     assert len(stopped.history) == len(whole.history)
 
 
+@pytest.mark.parametrize("strategy", [Strategy("fine_tune"), Strategy("gradual")], ids=lambda each: each.kind)
+@pytest.mark.parametrize("after", [1, 2])
+def test_interrupted_between_two_epochs_it_ends_the_same_and_does_not_measure_its_start_again(
+    after: int, strategy: Strategy, tmp_path: Path
+) -> None:
+    whole = finetune(job(tmp_path / "whole", strategy))
+
+    def interrupt(row: Any) -> None:
+        if row["epoch"] == after:
+            raise KeyError("interrupted")
+
+    with pytest.raises(KeyError):
+        finetune(job(tmp_path / "broken", strategy, on_epoch=interrupt))
+    again = finetune(job(tmp_path / "broken", strategy))
+    assert bits(again) == bits(whole) and losses(again) == losses(whole)
+    assert (again.best_epoch, again.start) == (whole.best_epoch, whole.start)
+
+
 def test_early_stopping_waits_as_long_as_it_was_told(tmp_path: Path) -> None:
     result = finetune(job(tmp_path, recipe=recipe(epochs=30, lr=1e-9, early_stopping=2, schedule="none")))
     assert len(result.history) == result.best_epoch + 2

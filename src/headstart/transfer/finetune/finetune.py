@@ -71,7 +71,7 @@ def _fit(job: TuneJob, learner: Learner, device: str, resume: Path | None) -> Di
             logger=open_loggers(job.loggers, job.folder),
             callbacks=[CheckpointWriter(job.folder, job.checkpoint_every), Progress(ticker)],
             strategy=several(device) if job.devices > 1 else "auto",
-            num_sanity_val_steps=-1,  # all of validation, before the first step: epoch 0
+            num_sanity_val_steps=-1 if resume is None else 0,  # all of validation, before the first step: epoch 0
             enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=1,
