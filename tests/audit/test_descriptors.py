@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from photographs import picture, shrunk
 
-from headstart.audit.descriptors import ALIKE_COLOUR, ALIKE_GREY, EACH, _BothWays, alike_pairs, describe
+from headstart.audit.descriptors import (
+    ALIKE_COLOUR,
+    ALIKE_GREY,
+    EACH,
+    _BothWays,
+    alike_pairs,
+    copies_to_compare,
+    describe,
+)
 
 
 def copies(pictures: list[np.ndarray]) -> np.ndarray:
@@ -148,3 +158,17 @@ def test_mirror_images_follow_the_images_and_are_made_when_they_are_taken() -> N
 def test_of_no_image_with_details_there_is_no_pair() -> None:
     found = alike_pairs(np.zeros((0, 8, 8, 3), dtype=np.float32))
     assert len(found.a) == len(found.b) == len(found.mirrored) == len(found.score) == 0
+
+
+@pytest.mark.parametrize("exact_up_to", [3000, 2999])
+def test_progress_ends_at_what_was_announced(exact_up_to: int) -> None:
+    ticker, done = SimpleNamespace(advance=lambda count: done.append(count)), list[int]()
+    alike_pairs(near_copies(3000), ticker, exact_up_to=exact_up_to)  # type: ignore[arg-type]
+    announced = copies_to_compare(3000, exact_up_to=exact_up_to)
+    assert sum(done) == announced == (6000 if exact_up_to == 3000 else 12000)
+
+
+def test_some_rows_are_described_as_in_the_whole() -> None:
+    colour = np.random.default_rng(0).integers(0, 256, (50, 16, 16, 3)).astype(np.uint8)
+    rows = np.array([3, 7, 49])
+    assert np.array_equal(describe(colour, rows), describe(colour)[rows])

@@ -105,7 +105,7 @@ SLOW = (
     Member("timm", "vit_small_patch16_rope_224", 32, VIT),
     Member("timm", "vit_small_patch16_rope_mixed_224", 32, ("body", "pool")),
     Member("timm", "eva_large_patch14_196", 28, ("embed", *(f"block{i}" for i in range(1, 25)), "norm")),
-    Member("timm", "fastvit_mci0", 64, ()),
+    Member("timm", "fastvit_mci0", 64, RESNET),
     Member("torchvision", "vgg11", 64, VGG),
     Member("torchvision", "vgg11_bn", 64, VGG),
     Member("torchvision", "regnet_x_400mf", 64, RESNET),

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from headstart.audit.neighbours import nearest_pairs
+from headstart.audit.neighbours import nearest_pairs, rows_to_compare
 from headstart.data.dataset import IntArray
 from headstart.progress import Ticker
 
@@ -43,19 +43,23 @@ class AlikePairs:
     score: Floats
 
 
-def describe(colour: npt.NDArray[np.uint8]) -> Floats:
-    """Return the descriptors float32 [n, 8, 8, 3] of small colour copies [n, 16, 16, 3]; channels: grey, colour."""
-    parts = [np.zeros((0, GRID, GRID, 3), dtype=np.float32)]
-    for start in range(0, len(colour), _CHUNK):
-        pixels = colour[start : start + _CHUNK].astype(np.float32)
+def describe(colour: npt.NDArray[np.uint8], rows: IntArray | None = None) -> Floats:
+    """Return the descriptors float32 [m, 8, 8, 3] of small colour copies [n, 16, 16, 3], or of some rows of them.
+
+    The last axis is grey and two colour channels.
+    """
+    found = np.empty((len(colour) if rows is None else len(rows), GRID, GRID, 3), dtype=np.float32)
+    for start in range(0, len(found), _CHUNK):
+        some = slice(start, start + _CHUNK)
+        pixels = colour[some if rows is None else rows[some]].astype(np.float32)
         red, green, blue = (pixels[..., channel] for channel in range(3))
         channels = np.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], axis=-1)
         smooth = _blurred(channels, _FINE)
         flat = smooth - _blurred(smooth, _COARSE)
         even = flat / (np.sqrt(_blurred(flat**2, _COARSE)) + np.float32(_NOISE))
         grid = even.reshape(len(even), GRID, 2, GRID, 2, 3).mean(axis=(2, 4))
-        parts.append(grid - grid.mean(axis=(1, 2), keepdims=True))
-    return np.concatenate(parts)
+        found[some] = grid - grid.mean(axis=(1, 2), keepdims=True)
+    return found
 
 
 def alike_pairs(descriptors: Floats, ticker: Ticker | None = None, *, exact_up_to: int = EXACT_UP_TO) -> AlikePairs:
@@ -63,7 +67,7 @@ def alike_pairs(descriptors: Floats, ticker: Ticker | None = None, *, exact_up_t
 
     Args:
         descriptors: of all images, from `describe`.
-        ticker: advanced by the rows done; twice as many as there are images.
+        ticker: advanced by the rows done, up to `copies_to_compare`.
         exact_up_to: of more images, only neighbours that an inverted file finds are compared.
     """
     if len(descriptors) > exact_up_to:
@@ -75,6 +79,11 @@ def alike_pairs(descriptors: Floats, ticker: Ticker | None = None, *, exact_up_t
         np.repeat([False, True], [len(a) for a, _, _ in found]),
         np.concatenate([score for _, _, score in found]),
     )
+
+
+def copies_to_compare(images: int, *, exact_up_to: int = EXACT_UP_TO) -> int:
+    """Return by how much `alike_pairs` advances its ticker for so many images, each with its mirror image."""
+    return 2 * images if images <= exact_up_to else rows_to_compare(2 * images)
 
 
 def _exact(descriptors: Floats, mirrored: bool, ticker: Ticker | None) -> tuple[IntArray, IntArray, Floats]:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headstart.audit.descriptors import alike_pairs, describe
+from headstart.audit.descriptors import alike_pairs, copies_to_compare, describe
 from headstart.audit.hashes import close_pairs, perceptual_hashes, radius_for
 from headstart.audit.inspection_store import SIDE
 from headstart.audit.larger_copies import Match, match_cutouts, match_whole
 from headstart.audit.likeness import Likeness, likeness, overlap
 from headstart.audit.match import rough_match, texture
-from headstart.audit.neighbours import NearEmbeddings, nearest_pairs
+from headstart.audit.neighbours import NearEmbeddings, nearest_pairs, rows_to_compare
 from headstart.audit.threshold import least_score
 from headstart.data.dataset import IntArray
 from headstart.progress import progress
@@ -127,7 +127,7 @@ def _neighbours(features: npt.NDArray[np.floating] | None, n: int, wanted: PairT
     if features is None:
         none = np.zeros(0, dtype=np.int64)
         return NearEmbeddings(none, none, np.zeros(0, dtype=np.float32))
-    with progress("comparing features", 2 * n) as ticker:
+    with progress("comparing features", rows_to_compare(n), "rows") as ticker:
         near = nearest_pairs(features, min(2 * n, _NEIGHBOURS), seed=seed, ticker=ticker)
     keep = wanted(near.a, near.b)
     return NearEmbeddings(near.a[keep], near.b[keep], near.cosine[keep])
@@ -141,8 +141,8 @@ def _candidates(
         close = close_pairs(perceptual_hashes(copies.grey), radius_for(len(copies.grey)), ticker)
     by_hash = _first(wanted(close.a, close.b), close.bits, "hash", "pairs of close hashes", notes)
     rows = np.flatnonzero(telling)
-    with progress("comparing small copies", 2 * len(rows)) as ticker:
-        alike = alike_pairs(describe(copies.colour[rows]), ticker)
+    with progress("comparing small copies", copies_to_compare(len(rows)), "rows") as ticker:
+        alike = alike_pairs(describe(copies.colour, rows), ticker)
     a, b = rows[alike.a], rows[alike.b]
     by_look = _first(wanted(a, b), -alike.score, "align", "pairs of alike small copies", notes)
     found = _Candidates(

@@ -66,7 +66,7 @@ def nearest_pairs(
         limit: how many pairs at most.
         each: neighbours kept per row and file.
         seed: of projection and centres.
-        ticker: advanced by the rows done.
+        ticker: advanced by the rows done, up to `rows_to_compare`.
     """
     n = len(features)
     if n < 2 or limit < 1:
@@ -94,6 +94,11 @@ def nearest_pairs(
     cosine = _cosines(features, middle, a[keep], b[keep])
     order = np.argsort(-cosine, kind="stable")
     return NearEmbeddings(a[keep][order], b[keep][order], cosine[order])
+
+
+def rows_to_compare(rows: int) -> int:
+    """Return by how much `nearest_pairs` advances its ticker for a table of so many rows."""
+    return rows if rows <= _SMALL else _FILES * rows
 
 
 def _best(score: Floats, count: int) -> IntArray:
