@@ -16,10 +16,10 @@ def test_a_pool_has_each_distinct_image_that_decodes_once() -> None:
     assert list(zip(pool.source.tolist(), pool.row.tolist(), strict=True)) == [(0, 0), (0, 2), (1, 0), (1, 2)]
     assert (pool.read(3) == D).all()
     copies = pool.copies()
-    assert copies.grey.shape == (4, 32, 32)
-    assert copies.colour.shape == (4, 16, 16, 3)
+    assert copies.grey[:].shape == (4, 32, 32)
+    assert copies.colour[:].shape == (4, 16, 16, 3)
     assert copies.short.tolist() == [40, 40, 40, 40]
-    assert (copies.colour[2] == shrunk(C, 16)).all()
+    assert (copies.colour[:][2] == shrunk(C, 16)).all()
 
 
 def test_the_shorter_side_is_the_lesser_of_width_and_height() -> None:

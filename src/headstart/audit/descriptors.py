@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from headstart.audit.neighbours import nearest_pairs, rows_to_compare
+from headstart.audit.small_copies import SmallCopies
 from headstart.data.dataset import IntArray
 from headstart.progress import Ticker
 
@@ -43,7 +44,7 @@ class AlikePairs:
     score: Floats
 
 
-def describe(colour: npt.NDArray[np.uint8], rows: IntArray | None = None) -> Floats:
+def describe(colour: SmallCopies, rows: IntArray | None = None) -> Floats:
     """Return the descriptors float32 [m, 8, 8, 3] of small colour copies [n, 16, 16, 3], or of some rows of them.
 
     The last axis is grey and two colour channels.

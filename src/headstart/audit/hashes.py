@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from headstart.audit.small_copies import SmallCopies
 from headstart.data.dataset import IntArray
 from headstart.progress import Ticker
 
@@ -48,7 +49,7 @@ class HashPairs:
     mirrored: npt.NDArray[np.bool_]
 
 
-def perceptual_hashes(grey: npt.NDArray[np.uint8]) -> Hashes:
+def perceptual_hashes(grey: SmallCopies) -> Hashes:
     """Return the 64-bit hash of each grey image [n, 32, 32]."""
     weights = np.uint64(1) << np.arange(64, dtype=np.uint64)
     parts = []

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from headstart.audit.alignment import align, correlation, warp_images
+from headstart.audit.small_copies import SmallCopies
 from headstart.data.dataset import IntArray
 from headstart.progress import progress
 from headstart.threads import cores
@@ -47,7 +48,7 @@ class Likeness:
     warp: Floats
 
 
-def likeness(grey: Grey, a: IntArray, b: IntArray, mirrored: npt.NDArray[np.bool_]) -> Likeness:
+def likeness(grey: SmallCopies, a: IntArray, b: IntArray, mirrored: npt.NDArray[np.bool_]) -> Likeness:
     """Compare pairs of small grey images [n, 32, 32], b mirrored where it says so."""
 
     def compare(rows: IntArray) -> tuple[IntArray, Floats, Floats]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy import fft, ndimage
 
 from headstart.audit.inspection_store import SIDE
+from headstart.audit.small_copies import SmallCopies
 from headstart.data.dataset import IntArray
 from headstart.progress import progress
 from headstart.threads import cores
@@ -49,7 +50,7 @@ class Rough:
     inward: npt.NDArray[np.bool_]
 
 
-def rough_match(grey: Grey, a: IntArray, b: IntArray) -> Rough:
+def rough_match(grey: SmallCopies, a: IntArray, b: IntArray) -> Rough:
     """Look for the small grey image [n, 32, 32] of each b [m] within that of its a, and the other way round."""
 
     def block(start: int) -> Rough:
@@ -71,7 +72,7 @@ def rough_match(grey: Grey, a: IntArray, b: IntArray) -> Rough:
     )
 
 
-def texture(grey: Grey) -> Floats:
+def texture(grey: SmallCopies) -> Floats:
     """Return how much the details of each small grey image vary, in grey levels: next to nothing for a plain sky."""
     parts = [_fine_lines(grey[k : k + _LARGE]).std(axis=(1, 2)) for k in range(0, len(grey), _LARGE)]
     return np.concatenate([np.zeros(0, dtype=np.float32), *parts])

@@ -20,6 +20,7 @@ from headstart.audit.larger_copies import Match, match_cutouts, match_whole
 from headstart.audit.likeness import Likeness, likeness, overlap
 from headstart.audit.match import rough_match, texture
 from headstart.audit.neighbours import NearEmbeddings, nearest_pairs, rows_to_compare
+from headstart.audit.small_copies import SmallCopies
 from headstart.audit.threshold import least_score
 from headstart.data.dataset import IntArray
 from headstart.progress import progress
@@ -53,8 +54,8 @@ class Copies:
         short: int [n], the shorter side of the original in pixels.
     """
 
-    grey: npt.NDArray[np.uint8]
-    colour: npt.NDArray[np.uint8]
+    grey: SmallCopies
+    colour: SmallCopies
     short: npt.NDArray[np.integer]
 
 

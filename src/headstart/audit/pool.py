@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from headstart.audit.inspect import inspect_images
 from headstart.audit.inspection_store import Inspection
 from headstart.audit.near_duplicates import Copies, NearPair
+from headstart.audit.small_copies import ChosenCopies
 from headstart.data.dataset import Dataset, IntArray, Split
 from headstart.storage.store import Store
 
@@ -42,17 +43,14 @@ class Pool:
         return data
 
     def copies(self) -> Copies:
-        """Return the small copies of all distinct images."""
-        only = self.inspections[0]
-        if len(self.inspections) == 1 and len(self.row) == len(only.grey):  # all are distinct, and stay on the disk
-            return Copies(only.grey, only.colour, np.minimum(only.width, only.height))
-        rows = [self.row[self.source == source] for source in range(len(self.datasets))]
-        each = list(zip(self.inspections, rows, strict=True))
-        return Copies(
-            np.concatenate([seen.grey[at] for seen, at in each]),
-            np.concatenate([seen.colour[at] for seen, at in each]),
-            np.concatenate([np.minimum(seen.width[at], seen.height[at]) for seen, at in each]),
-        )
+        """Return the small copies of all distinct images; they stay on the disk."""
+        short = np.empty(len(self.row), dtype=np.int64)
+        for number, seen in enumerate(self.inspections):
+            here = self.source == number
+            short[here] = np.minimum(seen.width, seen.height)[self.row[here]]
+        grey = ChosenCopies([seen.grey for seen in self.inspections], self.source, self.row)
+        colour = ChosenCopies([seen.colour for seen in self.inspections], self.source, self.row)
+        return Copies(grey, colour, short)
 
     def of_interest(self, a: IntArray, b: IntArray) -> np.ndarray:
         """Return which pairs of distinct images concern the audited dataset."""
