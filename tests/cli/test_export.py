@@ -51,7 +51,7 @@ def test_a_study_is_exported_checked_on_its_test_images_and_described(
     said = f"No label differs from the original's in any file; the probabilities differ by {far:.1e} at most.\n"
     assert out.startswith(said)
     assert "model-any-size.onnx" in out and "0 of 4" in out and out.endswith(f"written: {tmp_path / 'onnx'}\n")
-    assert "Checked on the 4 test images of flowers: the original and each file in a process of its own." in out
+    assert "Checked on the 4 test images of flowers: the original and each file, in separate processes." in out
     card = (tmp_path / "onnx" / "README.md").read_text()
     accuracy = json.loads((finished / "runs" / "ridge" / "seed-0" / "result.json").read_text())["metrics"]["test"]
     assert f"| accuracy | {accuracy['accuracy']['value']:.4f} |" in card

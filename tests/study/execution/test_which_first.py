@@ -80,7 +80,7 @@ def test_the_best_by_logme_on_training_images_comes_first(
     found = facts["proxy"]
     values = [row["logme"] for row in found["networks"]]
     assert found["images"] == 30 and found["pairs"] == 3 and 0 <= found["alike"] <= 3
-    assert {row["network"] for row in found["networks"]} == {f"{name} (none)" for name in NETWORKS}
+    assert {row["network"] for row in found["networks"]} == {f"{name} (none, 32 px)" for name in NETWORKS}
     assert values == sorted(values, reverse=True) and len(set(values)) == 3
     with np.load(root / "runs" / "conv4" / "seed-0" / "split.npz") as split:
         train = split["train"].tolist()
